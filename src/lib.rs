@@ -1,1 +1,4 @@
-//! placeholder
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod domain;
+pub mod store;

@@ -1,0 +1,120 @@
+//! What an operator asks of a store.
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+
+use super::clock::Timestamp;
+use super::error::Result;
+
+/// How one database is doing. Sizes are in bytes, counts since the daemon's start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatabaseStatus {
+    /// The file's name inside the data directory.
+    pub name: String,
+    /// Size of the file.
+    pub size: u64,
+    /// Size of its write-ahead log.
+    pub wal_size: u64,
+    /// Frames in the log, and how many of them are in the file already.
+    pub wal: WalFrames,
+    /// Who holds locks on the log.
+    pub wal_locks: Vec<WalLock>,
+    /// Writes that wait.
+    pub queue_depth: usize,
+    /// How many may wait.
+    pub queue_capacity: usize,
+    /// The last published sequence.
+    pub head: i64,
+    /// The first sequence kept.
+    pub oldest: i64,
+    /// Transactions committed by the daemon.
+    pub commits: u64,
+    /// Writes in them.
+    pub writes: u64,
+    /// Commits by other processes that were noticed.
+    pub foreign_commits: u64,
+    /// How often another process's lock made the writer try again.
+    pub busy_retries: u64,
+    /// Why writes are refused; `None` where they are taken.
+    pub unwritable: Option<String>,
+    /// Space left on the file system.
+    pub disk_available: u64,
+    /// When the last checkpoint ended.
+    pub last_checkpoint: Option<Timestamp>,
+    /// The version of the schema.
+    pub schema_version: i32,
+}
+
+/// The extent of a write-ahead log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WalFrames {
+    /// Frames in the log.
+    pub log: i64,
+    /// How many of them are in the database file.
+    pub checkpointed: i64,
+}
+
+/// A lock on a write-ahead log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalLock {
+    /// Who holds it; 0 where the process is out of view.
+    pub pid: i32,
+    /// The name of its program; empty where unknown.
+    pub command: String,
+    /// What for.
+    pub kind: WalLockKind,
+}
+
+/// What a process does with a write-ahead log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalLockKind {
+    /// Reads a snapshot.
+    Read,
+    /// Writes.
+    Write,
+    /// Moves frames into the file.
+    Checkpoint,
+    /// Recovers the log.
+    Recover,
+}
+
+/// How a checkpoint deals with other processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckpointMode {
+    /// Waits for nobody.
+    Passive,
+    /// Waits shortly for readers, then truncates the log.
+    Truncate,
+}
+
+/// What a checkpoint did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointOutcome {
+    /// Whether somebody kept it from finishing.
+    pub busy: bool,
+    /// The log afterwards.
+    pub frames: WalFrames,
+}
+
+/// A store, as an operator sees it.
+#[async_trait]
+pub trait StoreAdmin: Send + Sync {
+    /// What keeps the data, with its version, as in "SQLite 3.53.0".
+    fn backend(&self) -> String;
+
+    /// How each database is doing.
+    async fn status(&self) -> Result<Vec<DatabaseStatus>>;
+
+    /// Moves the log of the database called `database` into its file; the empty name means the notifications.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField` where there is no such database, and the errors of a write.
+    async fn checkpoint(
+        &self,
+        database: &str,
+        mode: CheckpointMode,
+        deadline: Option<Instant>,
+    ) -> Result<CheckpointOutcome>;
+}

@@ -1,0 +1,189 @@
+//! Why a call fails, in terms that a caller can act on.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::change::JournalBounds;
+use super::notification::State;
+use super::word::Word;
+
+/// The result of everything in the domain and its stores.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call fails.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// A field of the request breaks its rule.
+    #[error("{field}: {rule}")]
+    InvalidField {
+        /// The field, as in the API: `title`, `requests[3].options[0].name`.
+        field: String,
+        /// The rule, and what to do: one sentence without its full stop.
+        rule: String,
+    },
+    /// There is no such notification.
+    #[error("there is no notification {id}")]
+    NotificationNotFound {
+        /// The id that was asked for.
+        id: i64,
+    },
+    /// The notification has reached an end state.
+    #[error("notification {} is {} already{}", .0.id, .0.state.as_str(), .0.by())]
+    NotificationClosed(Box<Closed>),
+    /// The response is not among the options.
+    #[error("{field}: {rule}")]
+    ResponseNotAllowed {
+        /// The notification.
+        id: i64,
+        /// The field at fault: `text`, `options[1]`, `default_response`.
+        field: String,
+        /// What would be allowed.
+        rule: String,
+        /// The names of the options.
+        options: Vec<String>,
+    },
+    /// The request id was used for something else in the last 24 hours.
+    #[error(
+        "request id {request_id} was used for notification {id}, which has other content; use a new id"
+    )]
+    RequestIdReused {
+        /// The request id.
+        request_id: Uuid,
+        /// What it was used for.
+        id: i64,
+    },
+    /// The events after the cursor are no longer kept.
+    #[error(
+        "the changes after sequence {after} are no longer kept, the oldest is {}; start again with a snapshot",
+        .bounds.oldest
+    )]
+    SequenceCompacted {
+        /// The cursor's sequence.
+        after: i64,
+        /// What is kept.
+        bounds: JournalBounds,
+    },
+    /// The cursor is ahead of the head, or of another epoch.
+    #[error(
+        "the cursor is unknown here: the journal's epoch is {} and its head {}; start again with a snapshot",
+        .bounds.epoch, .bounds.head
+    )]
+    UnknownCursor {
+        /// What is kept.
+        bounds: JournalBounds,
+    },
+    /// A snapshot would be larger than one may be.
+    #[error("more notifications match than a snapshot may hold, {limit}; narrow the filter")]
+    SnapshotTooLarge {
+        /// How many notifications a snapshot may hold.
+        limit: usize,
+    },
+    /// The daemon is stopping.
+    #[error("the daemon is stopping; call again")]
+    ShuttingDown,
+    /// Another process held the write lock until the deadline; nothing was written.
+    #[error("another process keeps the database locked; nothing was written, try again")]
+    DatabaseBusy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The queue of writes is full; nothing was written.
+    #[error("too many writes are waiting; nothing was written, try again")]
+    QueueFull {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The commit was not confirmed.
+    #[error("the change may or may not be stored; repeat it with the same request id")]
+    CommitUnknown,
+    /// The disk is full, or nearly so; nothing was written.
+    #[error(
+        "the disk is nearly full ({available} bytes left); nothing was written, free some space and try again"
+    )]
+    DiskFull {
+        /// Bytes left for the daemon's user.
+        available: u64,
+    },
+    /// The database takes no writes.
+    #[error("the database is unavailable: {reason}")]
+    DatabaseUnavailable {
+        /// Why, and what to do, for people.
+        reason: String,
+    },
+    /// The caller's deadline passed before there was an answer, and nothing was changed.
+    #[error("the deadline passed before there was an answer")]
+    DeadlineExceeded,
+    /// As many streams are served as may be.
+    #[error("{limit} watches and waits are served already; try again later")]
+    TooManyStreams {
+        /// How many may be.
+        limit: usize,
+    },
+    /// A defect of the daemon: the caller can do nothing about it. The text is for the log only.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// What closed a notification.
+#[derive(Debug, Clone)]
+pub struct Closed {
+    /// The notification.
+    pub id: i64,
+    /// Its end state.
+    pub state: Word<State>,
+    /// Who ended it; empty where unknown.
+    pub by: String,
+    /// Through what; empty where unknown.
+    pub surface: String,
+    /// Its response, where it has one.
+    pub response: Option<String>,
+}
+
+impl Closed {
+    fn by(&self) -> String {
+        let response = self
+            .response
+            .as_ref()
+            .map(|text| format!(" with {text:?}"))
+            .unwrap_or_default();
+        if self.by.is_empty() {
+            response
+        } else {
+            format!("{response} by {}", self.by)
+        }
+    }
+}
+
+impl Error {
+    /// A field that breaks its rule.
+    pub fn invalid(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self::InvalidField {
+            field: field.into(),
+            rule: rule.into(),
+        }
+    }
+
+    /// The same error with `prefix` in front of the field that it names, as for one element of a batch.
+    #[must_use]
+    pub fn within(self, prefix: &str) -> Self {
+        match self {
+            Self::InvalidField { field, rule } => Self::InvalidField {
+                field: format!("{prefix}.{field}"),
+                rule,
+            },
+            Self::ResponseNotAllowed {
+                id,
+                field,
+                rule,
+                options,
+            } => Self::ResponseNotAllowed {
+                id,
+                field: format!("{prefix}.{field}"),
+                rule,
+                options,
+            },
+            other => other,
+        }
+    }
+}

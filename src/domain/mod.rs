@@ -1,0 +1,10 @@
+//! What is true whatever the wire and the disk: types, rules, and one store trait for each area. No I/O.
+
+pub mod admin;
+pub mod change;
+pub mod clock;
+pub mod error;
+pub mod feed;
+pub mod notification;
+pub mod notifications;
+pub mod word;

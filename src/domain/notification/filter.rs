@@ -1,0 +1,125 @@
+//! Which notifications are meant, and in which order.
+
+use super::super::change::{Change, ChangeKind};
+use super::super::word::{Vocabulary, Word};
+use super::{Notification, NotificationType, Priority, State};
+
+/// A choice from a vocabulary: its values, and the words outside it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Selection<T> {
+    /// The values chosen.
+    pub values: Vec<T>,
+    /// Whether words outside the vocabulary are chosen too.
+    pub others: bool,
+}
+
+impl<T> Default for Selection<T> {
+    fn default() -> Self {
+        Self {
+            values: Vec::new(),
+            others: false,
+        }
+    }
+}
+
+impl<T: Vocabulary> Selection<T> {
+    /// Whether nothing is chosen, which means that everything matches.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.values.is_empty() && !self.others
+    }
+
+    /// Whether `word` is chosen.
+    #[must_use]
+    pub fn matches(&self, word: &Word<T>) -> bool {
+        self.is_any()
+            || match word {
+                Word::Known(value) => self.values.contains(value),
+                Word::Other(_) => self.others,
+            }
+    }
+}
+
+/// Which notifications are meant: all that match every part. Empty strings match everything.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Filter {
+    /// One of these types.
+    pub kinds: Selection<NotificationType>,
+    /// One of these priorities.
+    pub priorities: Selection<Priority>,
+    /// One of these states.
+    pub states: Selection<State>,
+    /// Exactly this agent.
+    pub agent: String,
+    /// Exactly this session.
+    pub session: String,
+    /// Exactly this project.
+    pub project: String,
+}
+
+impl Filter {
+    /// Whether `notification` is meant.
+    #[must_use]
+    pub fn matches(&self, notification: &Notification) -> bool {
+        self.kinds.matches(&notification.kind)
+            && self.priorities.matches(&notification.priority)
+            && self.states.matches(&notification.state)
+            && names(&self.agent, &notification.agent)
+            && names(&self.session, &notification.session)
+            && names(&self.project, &notification.project)
+    }
+}
+
+fn names(wanted: &str, value: &str) -> bool {
+    wanted.is_empty() || wanted == value
+}
+
+/// Which changes a watcher wants.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChangeFilter {
+    /// Of which notifications.
+    pub notifications: Filter,
+    /// Of which kinds; empty for all.
+    pub kinds: Vec<ChangeKind>,
+}
+
+impl ChangeFilter {
+    /// Whether `change` is wanted. A deletion whose content nobody knows any more is always wanted: better one tombstone too many than
+    /// a watcher that keeps a row which is gone.
+    #[must_use]
+    pub fn matches(&self, change: &Change) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&change.kind))
+            && (!change.has_content || self.notifications.matches(&change.notification))
+    }
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// By id, descending.
+    NewestFirst,
+    /// By id, ascending.
+    OldestFirst,
+    /// By rank of the priority, then by id ascending.
+    MostUrgentFirst,
+}
+
+/// The rank of a priority in [`Order::MostUrgentFirst`]: 0 for the most urgent; words outside the vocabulary come last.
+#[must_use]
+pub fn rank(priority: &Word<Priority>) -> u8 {
+    let last = Priority::ALL.len();
+    let rank = priority
+        .known()
+        .and_then(|known| Priority::ALL.iter().position(|value| *value == known))
+        .unwrap_or(last);
+    u8::try_from(rank).unwrap_or(u8::MAX)
+}
+
+/// A place in a list: the last notification that was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageKey {
+    /// The rank of its priority; 0 in orders without ranks.
+    pub rank: u8,
+    /// Its id.
+    pub id: i64,
+}
