@@ -13,6 +13,8 @@ mod reconcile;
 mod row;
 mod schema;
 mod store;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod writer;
 
