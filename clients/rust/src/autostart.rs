@@ -218,3 +218,48 @@ fn io_error(action: &'static str, path: PathBuf, source: io::Error) -> Error {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_daemon_is_the_only_candidate() {
+        let found = candidates(
+            Some(Path::new("/opt/d")),
+            Some(Path::new("/bin/barista")),
+            Some(OsStr::new("/usr/bin")),
+        );
+        assert_eq!(found, [PathBuf::from("/opt/d")]);
+    }
+
+    #[test]
+    fn the_daemon_beside_the_program_comes_before_the_path() {
+        let found = candidates(
+            None,
+            Some(Path::new("/opt/b/barista")),
+            Some(OsStr::new("/usr/local/bin:/usr/bin")),
+        );
+        assert_eq!(
+            found,
+            [
+                "/opt/b/baristad",
+                "/usr/local/bin/baristad",
+                "/usr/bin/baristad"
+            ]
+            .map(PathBuf::from)
+        );
+        assert_eq!(candidates(None, None, None), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_directory_or_a_plain_file_is_no_daemon() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let plain = directory.path().join("baristad");
+        fs::write(&plain, "").expect("a file");
+        assert!(!is_executable(directory.path()));
+        assert!(!is_executable(&plain));
+        fs::set_permissions(&plain, fs::Permissions::from_mode(0o755)).expect("permissions");
+        assert!(is_executable(&plain));
+    }
+}
