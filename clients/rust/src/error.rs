@@ -67,6 +67,14 @@ pub enum Error {
         /// The daemon's process.
         pid: i32,
     },
+    /// The operating system does not let this process connect to the socket.
+    #[error("cannot connect to {}: {source}", socket.display())]
+    CannotConnect {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The connection broke before the answer came, and repeating the call did not help. A write may or may not have happened.
     #[error("the connection to the daemon on {} broke before it answered, so a change may or may not have been stored: {reason}", socket.display())]
     Disconnected {
@@ -208,6 +216,7 @@ impl Error {
                 | Self::Unresponsive { .. }
                 | Self::UntrustedSocket { .. }
                 | Self::ProtocolMismatch { .. }
+                | Self::CannotConnect { .. }
                 | Self::Disconnected { .. }
         ) || self.reason() == ErrorReason::ShuttingDown
     }
@@ -269,7 +278,8 @@ fn parse_reason(name: &str) -> ErrorReason {
 /// The reason behind a code that came without one, from a layer below the daemon's own code; only where the code leaves no doubt.
 fn reason_of_code(code: Code) -> ErrorReason {
     match code {
-        Code::DeadlineExceeded => ErrorReason::DeadlineExceeded,
+        // A caller that cancelled sees no answer, so this is the transport's timer at the daemon's end.
+        Code::DeadlineExceeded | Code::Cancelled => ErrorReason::DeadlineExceeded,
         Code::Unimplemented => ErrorReason::MethodNotFound,
         _ => ErrorReason::Unspecified,
     }

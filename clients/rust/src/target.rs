@@ -13,6 +13,8 @@ use crate::options::{Autostart, ConnectOptions};
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) socket: PathBuf,
+    /// Where the daemon keeps its lock.
+    run_dir: PathBuf,
     /// How to start a daemon; `None` where that is not allowed.
     pub(crate) start: Option<StartPlan>,
     pub(crate) connect_timeout: Duration,
@@ -34,35 +36,44 @@ impl Target {
     /// Finds the socket, and creates the data directory where a daemon may be started in it.
     pub(crate) fn resolve(options: ConnectOptions) -> Result<Self, Error> {
         let uid = rustix::process::geteuid().as_raw();
-        let (socket, start) = match options.socket {
-            Some(socket) => (socket, None),
-            None => {
-                let data_dir = locate(options.data_dir.as_deref())?;
-                let (data_dir, start) = match options.autostart {
-                    Autostart::Never => (fs::canonicalize(&data_dir).unwrap_or(data_dir), None),
-                    Autostart::Allowed { daemon } => {
-                        let data_dir = create(&data_dir)?;
-                        let timeout = options.start_timeout;
-                        (
-                            data_dir.clone(),
-                            Some(StartPlan {
-                                data_dir,
-                                daemon,
-                                timeout,
-                            }),
-                        )
-                    }
-                };
-                (barista_locate::socket_path(&data_dir, uid), start)
-            }
-        };
         let ConnectOptions {
             connect_timeout,
             call_timeout,
             ..
         } = options;
+        if let Some(socket) = options.socket {
+            let run_dir = socket.parent().map(Path::to_owned).unwrap_or_default();
+            return Ok(Self {
+                socket,
+                run_dir,
+                start: None,
+                connect_timeout,
+                call_timeout,
+                uid,
+            });
+        }
+        let data_dir = locate(options.data_dir.as_deref())?;
+        let (data_dir, start) = match options.autostart {
+            // Where it does not exist there is no daemon either, and any path will do to say so.
+            Autostart::Never => (fs::canonicalize(&data_dir).unwrap_or(data_dir), None),
+            Autostart::Allowed { daemon } => {
+                let data_dir = create(&data_dir)?;
+                let timeout = options.start_timeout;
+                (
+                    data_dir.clone(),
+                    Some(StartPlan {
+                        data_dir,
+                        daemon,
+                        timeout,
+                    }),
+                )
+            }
+        };
+        let socket = barista_locate::socket_path(&data_dir, uid);
+        let run_dir = data_dir.join(barista_locate::RUN_DIR);
         Ok(Self {
             socket,
+            run_dir,
             start,
             connect_timeout,
             call_timeout,
@@ -70,14 +81,11 @@ impl Target {
         })
     }
 
-    /// The process that says it holds the data directory, from the lock file beside the socket. Only good for telling people: the file
+    /// The process that says it holds the data directory, from its lock file. Only good for telling people: the file
     /// outlives the process.
     pub(crate) fn holder(&self) -> Option<i32> {
-        let run_dir = match &self.start {
-            Some(plan) => plan.data_dir.join(barista_locate::RUN_DIR),
-            None => self.socket.parent()?.to_owned(),
-        };
-        let text = fs::read_to_string(run_dir.join(barista_locate::INSTANCE_LOCK_FILE)).ok()?;
+        let text =
+            fs::read_to_string(self.run_dir.join(barista_locate::INSTANCE_LOCK_FILE)).ok()?;
         text.split_whitespace().next()?.parse().ok()
     }
 

@@ -14,11 +14,23 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Request, Response, Status};
 
-#[expect(unused_qualifications, reason = "the generator writes full paths")]
+#[expect(
+    unreachable_pub,
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::too_many_lines,
+    reason = "the generator knows nothing of the crate around its code"
+)]
 mod admin {
     include!(concat!(env!("OUT_DIR"), "/server/barista.admin.v1.rs"));
 }
-#[expect(unused_qualifications, reason = "the generator writes full paths")]
+#[expect(
+    unreachable_pub,
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::too_many_lines,
+    reason = "the generator knows nothing of the crate around its code"
+)]
 mod notification {
     include!(concat!(
         env!("OUT_DIR"),

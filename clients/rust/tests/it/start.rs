@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use barista_client::pb::admin::v1::ServerInfo;
@@ -59,48 +59,60 @@ async fn daemon_process() {
         .await;
 }
 
-/// A script that counts its runs and becomes [`daemon_process`].
+/// A script that notes its process id and becomes [`daemon_process`].
 fn real_daemon() -> String {
     let program = std::env::current_exe().expect("this program");
     format!(
-        "echo run >> \"$2/runs\"\n{DATA_DIR}=\"$2\" exec '{}' --exact start::daemon_process --ignored",
+        "echo $$ >> \"$2/runs\"\n{DATA_DIR}=\"$2\" exec '{}' --exact start::daemon_process --ignored",
         program.display()
     )
 }
 
-fn runs(data_dir: &Path) -> usize {
-    fs::read_to_string(data_dir.join("runs"))
-        .expect("the daemon ran")
-        .lines()
-        .count()
-}
+/// The process ids of the daemons that a test has started. Ends them with the test, even when it fails.
+struct Runs(PathBuf);
 
-/// Ends the daemon that a test started, even when the test fails.
-struct Kill(i32);
+impl Runs {
+    fn of(home: &Home) -> Self {
+        Self(data_dir(home).join("runs"))
+    }
 
-impl Drop for Kill {
-    fn drop(&mut self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.0) {
+    fn pids(&self) -> Vec<i32> {
+        let text = fs::read_to_string(&self.0).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    fn kill(&self) {
+        for pid in self
+            .pids()
+            .into_iter()
+            .filter_map(rustix::process::Pid::from_raw)
+        {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
 #[tokio::test]
 async fn ten_clients_that_come_at_once_start_one_daemon() {
     let home = Home::new();
+    let runs = Runs::of(&home);
     let options = options(&home, &real_daemon());
     let clients: Vec<_> = (0..10)
         .map(|_| tokio::spawn(Client::connect(options.clone())))
         .collect();
-    let mut pids = Vec::new();
+    let mut answering = Vec::new();
     for client in clients {
         let client = soon(client).await.expect("no panic").expect("connected");
-        pids.push(client.server_info().pid);
+        answering.push(client.server_info().pid);
     }
-    let _daemon = Kill(pids[0]);
-    assert!(pids.iter().all(|&pid| pid == pids[0]), "{pids:?}");
-    assert_eq!(runs(&data_dir(&home)), 1);
+    assert_eq!(runs.pids().len(), 1);
+    assert_eq!(answering, [runs.pids()[0]; 10]);
     let mode = fs::metadata(data_dir(&home))
         .expect("created")
         .permissions()
@@ -111,19 +123,19 @@ async fn ten_clients_that_come_at_once_start_one_daemon() {
 #[tokio::test]
 async fn a_daemon_that_was_killed_is_started_again_by_the_next_call() {
     let home = Home::new();
+    let runs = Runs::of(&home);
     let client = soon(Client::connect(options(&home, &real_daemon())))
         .await
         .expect("connected");
     let first = client.server_info().pid;
-    drop(Kill(first));
-    // The process of this test answers that it has no status: what counts is that another one answers.
-    soon(client.get_status())
+    runs.kill();
+    // That process has no status to give: what counts is that another one says so.
+    let error = soon(client.get_status())
         .await
         .expect_err("not in this play");
+    assert!(matches!(error, Error::Rpc(_)), "{error}");
     let second = client.server_info().pid;
-    let _daemon = Kill(second);
-    assert_ne!(first, second);
-    assert_eq!(runs(&data_dir(&home)), 2);
+    assert_eq!(runs.pids(), [first, second]);
 }
 
 #[tokio::test]
