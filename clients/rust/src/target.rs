@@ -192,3 +192,68 @@ pub(crate) fn create_private(directory: &Path) -> Result<(), Error> {
             source,
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn target(uid: u32) -> Target {
+        Target {
+            socket: "/d/run/barista.sock".into(),
+            run_dir: "/d/run".into(),
+            start: None,
+            connect_timeout: Duration::ZERO,
+            call_timeout: Duration::ZERO,
+            uid,
+        }
+    }
+
+    #[test]
+    fn only_this_user_and_root_are_trusted() {
+        let target = target(1000);
+        assert!(target.check_owner(1000, "it").is_ok());
+        assert!(target.check_owner(0, "it").is_ok());
+        assert!(matches!(
+            target.check_owner(1001, "it"),
+            Err(Error::UntrustedSocket { .. })
+        ));
+    }
+
+    #[test]
+    fn a_shared_directory_that_others_can_enter_is_not_trusted() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let target = target(rustix::process::geteuid().as_raw());
+        let check = |mode| {
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode))
+                .expect("permissions");
+            target.check_fallback_dir(directory.path()).is_ok()
+        };
+        assert!(check(0o700));
+        assert!(!check(0o710));
+        assert!(!check(0o701));
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(directory.path(), &link).expect("a link");
+        assert!(
+            target.check_fallback_dir(&link).is_err(),
+            "a link may point anywhere later"
+        );
+    }
+
+    #[test]
+    fn a_link_to_the_data_directory_leads_to_the_socket_of_the_canonical_one() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (real, link) = (directory.path().join("real"), directory.path().join("link"));
+        fs::create_dir(&real).expect("a directory");
+        std::os::unix::fs::symlink(&real, &link).expect("a link");
+        let options = ConnectOptions::new()
+            .data_dir(link)
+            .autostart(Autostart::Never);
+        let target = Target::resolve(options).expect("resolved");
+        let canonical = fs::canonicalize(&real).expect("a canonical path");
+        assert_eq!(
+            target.socket,
+            barista_locate::socket_path(&canonical, target.uid)
+        );
+    }
+}

@@ -257,3 +257,16 @@ async fn a_socket_that_nobody_serves_means_not_running() {
         .expect_err("nobody there");
     assert!(matches!(stale, Error::NotRunning { .. }), "{stale}");
 }
+
+#[tokio::test]
+async fn a_socket_file_of_somebody_else_is_refused() {
+    let home = Home::new();
+    let _daemon = Daemon::start(&home.socket());
+    if std::os::unix::fs::chown(home.socket(), Some(54_321), None).is_err() {
+        return; // Only root can give files away.
+    }
+    let error = soon(Client::connect(home.options()))
+        .await
+        .expect_err("refused");
+    assert!(matches!(error, Error::UntrustedSocket { .. }), "{error}");
+}

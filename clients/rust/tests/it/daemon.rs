@@ -150,10 +150,13 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
-    /// Ends every task where it is: connections break without a word, and the socket stays.
+    /// Ends every task where it is, and returns when all have: connections break without a word, and the socket's file stays.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // A runtime must not end inside another one, where the test runs.
+            std::thread::spawn(move || drop(runtime))
+                .join()
+                .expect("the daemon ends");
         }
     }
 }
