@@ -63,11 +63,7 @@ impl AdminService for Handler {
             version: identity.version.clone(),
             protocol_min: PROTOCOL_MIN,
             protocol_max: PROTOCOL_MAX,
-            build: format!(
-                "{} {}",
-                env!("BARISTA_TARGET"),
-                env!("BARISTA_PROFILE")
-            ),
+            build: format!("{} {}", env!("BARISTA_TARGET"), env!("BARISTA_PROFILE")),
             data_dir: identity.data_dir.display().to_string(),
             socket: identity.socket.display().to_string(),
             epoch: self.notifications.bounds().await?.epoch,

@@ -76,7 +76,11 @@ impl http_body::Body for Watched {
             return Poll::Ready(None);
         }
         let inner = &mut this.inner;
-        let poll = || this.rpc.span.in_scope(|| Pin::new(inner).poll_frame(context));
+        let poll = || {
+            this.rpc
+                .span
+                .in_scope(|| Pin::new(inner).poll_frame(context))
+        };
         match catch_unwind(AssertUnwindSafe(poll)) {
             Ok(Poll::Ready(Some(Ok(frame)))) => match frame.into_trailers() {
                 Ok(trailers) => this.pass(trailers),

@@ -79,7 +79,16 @@ mod tests {
             assert_eq!(parse(text), Some(Duration::from_nanos(nanos)), "{text}");
         }
         for text in [
-            "", "S", "1", "1s", "-1S", "+1S", "1.5S", " 1S", "123456789S", "1é",
+            "",
+            "S",
+            "1",
+            "1s",
+            "-1S",
+            "+1S",
+            "1.5S",
+            " 1S",
+            "123456789S",
+            "1é",
         ] {
             assert_eq!(parse(text), None, "{text:?}");
         }

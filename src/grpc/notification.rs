@@ -18,9 +18,9 @@ use super::pb::notification::v1::watch_notifications_response::Message as WatchM
 use super::stream::{self, Part, Slots};
 use super::{deadline, field, write};
 use crate::domain::error::{Error, Result};
+use crate::domain::notification::Notification;
 use crate::domain::notification::filter::{ChangeFilter, Order, PageKey, rank};
 use crate::domain::notification::store::{ListQuery, Move, Page, Respond, Transition};
-use crate::domain::notification::Notification;
 use crate::domain::notifications::{Notifications, WatchStart};
 
 /// How many items a page has when its size is not given.

@@ -158,10 +158,7 @@ mod tests {
         for place in [key(0, 0), key(0, 1), key(4, i64::MAX), key(255, 1 << 40)] {
             let token = scope().encode(Some(place));
             assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-            assert_eq!(
-                scope().decode(&token).expect("its own token"),
-                Some(place)
-            );
+            assert_eq!(scope().decode(&token).expect("its own token"), Some(place));
         }
         assert_eq!(scope().encode(None), "");
         assert_eq!(scope().decode("").expect("the first page"), None);
@@ -206,7 +203,11 @@ mod tests {
         for (made, maker) in scopes.iter().enumerate() {
             let token = maker.encode(Some(key(0, 7)));
             for (used, user) in scopes.iter().enumerate() {
-                assert_eq!(user.decode(&token).is_ok(), made == used, "{made} in {used}");
+                assert_eq!(
+                    user.decode(&token).is_ok(),
+                    made == used,
+                    "{made} in {used}"
+                );
             }
         }
     }
@@ -214,9 +215,7 @@ mod tests {
     #[test]
     fn whatever_else_is_given_is_refused() {
         let token = scope().encode(Some(key(3, 123_456)));
-        let refused = |text: &str| {
-            matches!(scope().decode(text), Err(Error::InvalidField { field, .. }) if field == "page_token")
-        };
+        let refused = |text: &str| matches!(scope().decode(text), Err(Error::InvalidField { field, .. }) if field == "page_token");
         for end in 1..token.len() {
             assert!(refused(&token[..end]), "cut at {end}");
         }

@@ -20,9 +20,7 @@ use super::layer::BorderLayer;
 use super::notification;
 use super::pb::DESCRIPTOR_SET;
 use super::pb::admin::v1::admin_service_server::{self, AdminServiceServer};
-use super::pb::notification::v1::notification_service_server::{
-    self, NotificationServiceServer,
-};
+use super::pb::notification::v1::notification_service_server::{self, NotificationServiceServer};
 use super::sever::Severable;
 use super::stream::Slots;
 use crate::domain::admin::StoreAdmin;

@@ -207,10 +207,7 @@ impl Feeder {
 }
 
 /// Renders the first of `items`, as many as go into one message, and at least one where there is one.
-pub(super) fn take_part<T, M: Message>(
-    items: &mut VecDeque<T>,
-    render: impl Fn(T) -> M,
-) -> Vec<M> {
+pub(super) fn take_part<T, M: Message>(items: &mut VecDeque<T>, render: impl Fn(T) -> M) -> Vec<M> {
     let mut part = Vec::with_capacity(items.len().min(PART_ITEMS));
     let mut bytes = 0;
     while part.len() < PART_ITEMS && bytes < PART_BYTES {

@@ -72,8 +72,6 @@ mod tests {
     async fn a_write_that_panics_is_an_internal_error() {
         let write = async { panic!("out of cups") };
         let result = detached::<()>(&TaskTracker::new(), write).await;
-        assert!(
-            matches!(result, Err(Error::Internal(text)) if text.contains("out of cups")),
-        );
+        assert!(matches!(result, Err(Error::Internal(text)) if text.contains("out of cups")),);
     }
 }
