@@ -1,1 +1,3 @@
-//! How it is kept.
+//! How it is kept: one folder for each back end, with the same file names.
+
+pub mod sqlite;

@@ -1,0 +1,131 @@
+//! Reading the journal.
+
+use std::sync::{Arc, LazyLock};
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::failure::Failure;
+use super::row::{self, CONTENT, COURSE, columns};
+use crate::domain::change::{Change, ChangeKind, JournalBounds, SharedChange};
+use crate::domain::error::Error;
+use crate::domain::word::Vocabulary;
+
+/// A change, with what its notification was like right after it: the columns of the journal, and the contents that were kept when they
+/// changed later, or else those that the notification has now. `{}` stands for the condition.
+static CHANGES: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT c.seq, c.notification_id, c.kind, c.at, c.actor, c.surface, h.id IS NOT NULL, n.id IS NOT NULL, {}, {}, {}
+           FROM changes c
+           LEFT JOIN notifications n ON n.id = c.notification_id
+           LEFT JOIN change_contents h ON h.id = (
+                SELECT id FROM change_contents
+                 WHERE notification_id = c.notification_id AND until_seq > c.seq - (c.kind = 'deleted')
+                 ORDER BY until_seq LIMIT 1)",
+        columns("c", &COURSE),
+        columns("n", &CONTENT),
+        columns("h", &CONTENT),
+    )
+});
+static CHANGES_AFTER: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{} WHERE c.seq > ?1 AND c.seq <= ?2 ORDER BY c.seq LIMIT ?3",
+        *CHANGES
+    )
+});
+static HISTORY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{} WHERE c.notification_id = ?1 AND c.seq > ?2 AND c.seq <= ?3 ORDER BY c.seq LIMIT ?4",
+        *CHANGES
+    )
+});
+
+const FIRST_COURSE: usize = 8;
+const LIVE_CONTENT: usize = FIRST_COURSE + COURSE.len();
+const KEPT_CONTENT: usize = LIVE_CONTENT + CONTENT.len();
+
+fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
+    let sequence = row.get(0)?;
+    let id = row.get::<_, Option<i64>>(1)?.unwrap_or(0);
+    let kind = ChangeKind::parse(&row::text(row, 2)?)
+        .known()
+        .unwrap_or(ChangeKind::Updated);
+    let kept: bool = row.get(6)?;
+    let live: bool = row.get(7)?;
+    let content = if kept { KEPT_CONTENT } else { LIVE_CONTENT };
+    Ok(Change {
+        sequence,
+        kind,
+        time: row::time(row, 3)?,
+        actor: row::text(row, 4)?,
+        surface: row::text(row, 5)?,
+        notification: row::notification(row, id, sequence, content, FIRST_COURSE)?,
+        has_content: kept || live,
+    })
+}
+
+/// The first sequence that is kept, when `head` is the last that is published.
+pub(super) fn oldest(connection: &Connection, head: i64) -> rusqlite::Result<i64> {
+    let oldest: Option<i64> = connection
+        .prepare_cached("SELECT min(seq) FROM changes")?
+        .query_row([], |row| row.get(0))
+        .optional()?
+        .flatten();
+    Ok(oldest.unwrap_or(head + 1).min(head + 1))
+}
+
+/// Reads at most `limit` changes after `after`, up to the published `head`.
+pub(super) fn changes_after(
+    connection: &Connection,
+    epoch: &str,
+    after: i64,
+    head: i64,
+    limit: usize,
+) -> Result<Vec<SharedChange>, Failure> {
+    let mut statement = connection.prepare_cached(&CHANGES_AFTER)?;
+    let rows = statement.query_map((after, head, count(limit)), change)?;
+    let changes: Vec<SharedChange> = rows
+        .map(|row| row.map(Arc::new))
+        .collect::<Result<_, _>>()?;
+    let expected = after + 1..;
+    let gap = changes
+        .iter()
+        .zip(expected)
+        .any(|(change, sequence)| change.sequence != sequence);
+    let bounds = || -> rusqlite::Result<JournalBounds> {
+        Ok(JournalBounds {
+            epoch: epoch.to_owned(),
+            oldest: oldest(connection, head)?,
+            head,
+        })
+    };
+    if after > head {
+        return Err(Error::UnknownCursor { bounds: bounds()? }.into());
+    }
+    // Retention removes the oldest; somebody else may have removed any. In either case skipping in silence would be a lie.
+    if gap || (changes.is_empty() && after < head) {
+        return Err(Error::SequenceCompacted {
+            after,
+            bounds: bounds()?,
+        }
+        .into());
+    }
+    Ok(changes)
+}
+
+/// Reads at most `limit` changes of notification `id` after `after`, up to the published `head`.
+pub(super) fn history(
+    connection: &Connection,
+    id: i64,
+    after: i64,
+    head: i64,
+    limit: usize,
+) -> Result<Vec<Change>, Failure> {
+    let mut statement = connection.prepare_cached(&HISTORY)?;
+    let rows = statement.query_map((id, after, head, count(limit)), change)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A count as SQLite takes it.
+pub(super) fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

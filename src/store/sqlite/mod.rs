@@ -1,0 +1,21 @@
+//! SQLite: one writer thread for each file, readers beside it, and a journal that triggers fill.
+
+mod batch;
+mod checkpoint;
+mod connection;
+mod failure;
+mod job;
+mod journal;
+mod list;
+mod notification;
+mod readers;
+mod reconcile;
+mod row;
+mod schema;
+mod store;
+mod thread;
+mod writer;
+
+pub use connection::backend_version;
+pub use failure::OpenError;
+pub use store::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};

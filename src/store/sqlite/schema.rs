@@ -1,0 +1,353 @@
+//! Numbered migrations, and the repair of what other tools removed from the schema.
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::failure::OpenError;
+use super::reconcile;
+
+/// The migrations of the notifications' file, in order. A released one never changes: append.
+pub(super) const NOTIFICATIONS: &[&str] =
+    &[include_str!("migrations/notifications/0001_journal.sql")];
+
+/// The table that direct tooling may rebuild.
+const SHARED_TABLE: &str = "notifications";
+
+/// Brings the file behind `connection` to the newest version, in one transaction. Returns that version.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    file: &str,
+    migrations: &[&str],
+) -> Result<i64, OpenError> {
+    let known = version_number(migrations.len());
+    let sqlite = |source| OpenError::Sqlite {
+        file: file.to_owned(),
+        source,
+    };
+    let found = version(connection).map_err(sqlite)?;
+    if found > known {
+        return Err(OpenError::FromTheFuture {
+            file: file.to_owned(),
+            found,
+            known,
+        });
+    }
+    if found == known {
+        return Ok(known);
+    }
+    let upgrade = |connection: &mut Connection| -> rusqlite::Result<()> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Read again inside the transaction: another process may have upgraded meanwhile.
+        let done = usize::try_from(version(&transaction)?).unwrap_or(0);
+        for migration in migrations.iter().skip(done) {
+            transaction.execute_batch(migration)?;
+        }
+        transaction.execute(
+            "INSERT OR REPLACE INTO barista_meta (key, value) VALUES ('schema_version', ?1)",
+            [known],
+        )?;
+        transaction.commit()
+    };
+    upgrade(connection).map_err(|source| OpenError::Upgrade {
+        file: file.to_owned(),
+        version: known,
+        source,
+    })?;
+    Ok(known)
+}
+
+fn version_number(migrations: usize) -> i64 {
+    i64::try_from(migrations).unwrap_or(i64::MAX)
+}
+
+/// The version of the schema; 0 for a file without one. It is kept in a table of ours: `user_version` is lost when somebody dumps a
+/// database and reads it in again.
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    let present = connection
+        .query_row(
+            "SELECT 1 FROM sqlite_master WHERE name = 'barista_meta'",
+            [],
+            |_| Ok(()),
+        )
+        .optional()?;
+    if present.is_none() {
+        return Ok(0);
+    }
+    let found = connection
+        .query_row(
+            "SELECT value FROM barista_meta WHERE key = 'schema_version'",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(found.unwrap_or(0))
+}
+
+/// One trigger, index or table, as `sqlite_master` has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Object {
+    kind: String,
+    name: String,
+    sql: String,
+}
+
+/// What the schema should contain.
+pub(super) struct Expected {
+    objects: Vec<Object>,
+    columns: Vec<Column>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Column {
+    name: String,
+    declared: String,
+}
+
+impl Expected {
+    /// Learns what `migrations` make, by running them on an empty database in memory.
+    pub(super) fn of(migrations: &[&str]) -> rusqlite::Result<Self> {
+        let connection = Connection::open_in_memory()?;
+        for migration in migrations {
+            connection.execute_batch(migration)?;
+        }
+        Ok(Self {
+            objects: objects(&connection)?,
+            columns: columns(&connection)?,
+        })
+    }
+
+    /// Puts back tables, columns, indexes and triggers that are missing or changed, and records in the journal what nobody recorded
+    /// meanwhile. Must run inside a write transaction. Returns what was repaired.
+    pub(super) fn restore(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+        let present = objects(connection)?;
+        let missing: Vec<&Object> = self
+            .objects
+            .iter()
+            .filter(|object| !present.contains(object))
+            .collect();
+        let found = columns(connection)?;
+        let lost: Vec<&Column> = self
+            .columns
+            .iter()
+            .filter(|c| found.iter().all(|f| f.name != c.name))
+            .collect();
+        let has_table = present
+            .iter()
+            .any(|o| o.kind == "table" && o.name == SHARED_TABLE);
+        let mut repaired = Vec::new();
+        if !has_table {
+            for table in self
+                .objects
+                .iter()
+                .filter(|o| o.kind == "table" && o.name == SHARED_TABLE)
+            {
+                connection.execute_batch(&table.sql)?;
+                repaired.push(format!("table {}", table.name));
+            }
+        } else {
+            for column in &lost {
+                connection.execute_batch(&format!(
+                    "ALTER TABLE {SHARED_TABLE} ADD COLUMN {} {}",
+                    column.name, column.declared
+                ))?;
+                repaired.push(format!("column {SHARED_TABLE}.{}", column.name));
+            }
+        }
+        let unwatched =
+            missing.iter().any(|object| object.kind == "trigger") || !repaired.is_empty();
+        for object in missing.iter().filter(|object| object.kind == "trigger") {
+            connection.execute_batch(&format!("DROP TRIGGER IF EXISTS {}", object.name))?;
+        }
+        if unwatched {
+            let lost: Vec<&str> = lost.iter().map(|column| column.name.as_str()).collect();
+            reconcile::reconcile(connection, &lost)?;
+        }
+        for object in missing {
+            // A table of ours that another tool declared differently still serves; only what is missing is made.
+            if object.kind == "index" || object.kind == "trigger" {
+                if object.kind == "index" {
+                    connection.execute_batch(&format!("DROP INDEX IF EXISTS {}", object.name))?;
+                }
+                connection.execute_batch(&object.sql)?;
+                repaired.push(format!("{} {}", object.kind, object.name));
+            }
+        }
+        Ok(repaired)
+    }
+}
+
+fn objects(connection: &Connection) -> rusqlite::Result<Vec<Object>> {
+    let mut statement = connection
+        .prepare("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")?;
+    let objects = statement.query_map([], |row| {
+        let sql: String = row.get(2)?;
+        // Direct tooling makes the one index that both have with IF NOT EXISTS; the text in the schema is the same but for white space.
+        let sql = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+        Ok(Object {
+            kind: row.get(0)?,
+            name: row.get(1)?,
+            sql,
+        })
+    })?;
+    objects.collect()
+}
+
+fn columns(connection: &Connection) -> rusqlite::Result<Vec<Column>> {
+    let mut statement = connection.prepare(
+        "SELECT name, type || CASE WHEN dflt_value IS NULL THEN '' ELSE ' DEFAULT ' || dflt_value END
+           FROM pragma_table_info('notifications')",
+    )?;
+    let columns = statement.query_map([], |row| {
+        Ok(Column {
+            name: row.get(0)?,
+            declared: row.get(1)?,
+        })
+    })?;
+    columns.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn migrated() -> Connection {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        migrate(&mut connection, "test", NOTIFICATIONS).expect("a schema");
+        connection
+    }
+
+    fn insert(connection: &Connection, title: &str) {
+        connection
+            .execute(
+                "INSERT INTO notifications (type, title, message, created_at, updated_at)
+                 VALUES ('info', ?1, 'm', '2025-01-01', '2025-01-01')",
+                [title],
+            )
+            .expect("an insert");
+    }
+
+    fn kinds(connection: &Connection) -> Vec<(i64, String)> {
+        let mut statement = connection
+            .prepare("SELECT notification_id, kind FROM changes ORDER BY seq")
+            .expect("sql");
+        let rows = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .expect("rows");
+        rows.collect::<Result<_, _>>().expect("rows")
+    }
+
+    fn restore(connection: &Connection) -> Vec<String> {
+        Expected::of(NOTIFICATIONS)
+            .expect("a schema")
+            .restore(connection)
+            .expect("a repair")
+    }
+
+    #[test]
+    fn an_intact_schema_is_left_alone() {
+        let connection = migrated();
+        assert_eq!(restore(&connection), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_second_migration_does_nothing() {
+        let mut connection = migrated();
+        assert!(matches!(
+            migrate(&mut connection, "test", NOTIFICATIONS),
+            Ok(1)
+        ));
+    }
+
+    #[test]
+    fn a_file_from_the_future_is_refused() {
+        let mut connection = migrated();
+        connection
+            .execute(
+                "UPDATE barista_meta SET value = 99 WHERE key = 'schema_version'",
+                [],
+            )
+            .expect("an update");
+        let refused = migrate(&mut connection, "test", NOTIFICATIONS);
+        assert!(matches!(
+            refused,
+            Err(OpenError::FromTheFuture {
+                found: 99,
+                known: 1,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn a_failed_upgrade_changes_nothing() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        connection
+            .execute_batch("CREATE TABLE change_contents (mine)")
+            .expect("a table");
+        let before = objects(&connection).expect("a schema");
+        let refused = migrate(&mut connection, "test", NOTIFICATIONS);
+        assert!(
+            matches!(refused, Err(OpenError::Upgrade { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(objects(&connection).expect("a schema"), before);
+    }
+
+    #[test]
+    fn a_rebuilt_table_gets_its_triggers_back_and_the_journal_what_it_missed() {
+        let connection = migrated();
+        for title in ["kept", "changed", "removed"] {
+            insert(&connection, title);
+        }
+        connection
+            .execute_batch(
+                "CREATE TABLE rebuilt (id INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT, priority TEXT, title TEXT, message TEXT,
+                                       context TEXT, status TEXT, user_response TEXT, created_at TEXT, updated_at TEXT);
+                 INSERT INTO rebuilt SELECT id, type, priority, title, message, context, status, user_response,
+                                            created_at, updated_at FROM notifications;
+                 DROP TABLE notifications;
+                 ALTER TABLE rebuilt RENAME TO notifications;
+                 DELETE FROM notifications WHERE id = 3;
+                 UPDATE notifications SET status = 'read' WHERE id = 2;
+                 INSERT INTO notifications (id, type, priority, title, message, status, created_at, updated_at)
+                     VALUES (4, 'info', 'low', 'new', 'm', 'pending', '', '')",
+            )
+            .expect("a rebuild");
+        assert!(!restore(&connection).is_empty());
+        let created = |id| (id, "created".to_owned());
+        let expected = [
+            created(1),
+            created(2),
+            created(3),
+            (3, "deleted".to_owned()),
+            (2, "read".to_owned()),
+            created(4),
+        ];
+        assert_eq!(kinds(&connection), expected);
+        insert(&connection, "after");
+        assert_eq!(kinds(&connection).len(), 7);
+        assert_eq!(restore(&connection), Vec::<String>::new());
+    }
+
+    #[test]
+    fn rows_from_before_the_journal_are_not_reported_as_new_by_a_repair() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        connection
+            .execute_batch(
+                "CREATE TABLE notifications (id INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL,
+                    priority TEXT NOT NULL DEFAULT 'normal', title TEXT NOT NULL, message TEXT NOT NULL, context TEXT,
+                    status TEXT NOT NULL DEFAULT 'pending', user_response TEXT, created_at TEXT NOT NULL,
+                    updated_at TEXT NOT NULL)",
+            )
+            .expect("a table");
+        insert(&connection, "old");
+        migrate(&mut connection, "test", NOTIFICATIONS).expect("a schema");
+        connection
+            .execute_batch("DROP TRIGGER barista_notifications_inserted")
+            .expect("a drop");
+        assert_eq!(
+            restore(&connection),
+            ["trigger barista_notifications_inserted"]
+        );
+        assert_eq!(kinds(&connection), []);
+    }
+}

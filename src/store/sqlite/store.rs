@@ -1,0 +1,378 @@
+//! The store: what the domain asks for, handed to the writer or to a reader. The only place where asynchronous code meets blocking code.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::failure::OpenError;
+use super::readers::Readers;
+use super::writer::Writer;
+use super::{checkpoint, journal, list, notification};
+use crate::domain::admin::{
+    CheckpointMode, CheckpointOutcome, DatabaseStatus, StoreAdmin, WalFrames, WalLock,
+};
+use crate::domain::change::{Change, JournalBounds, SharedChange};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::error::{Error, Result};
+use crate::domain::notification::Notification;
+use crate::domain::notification::draft::NewNotification;
+use crate::domain::notification::filter::{Filter, Order};
+use crate::domain::notification::store::{
+    Call, Expired, ListQuery, Move, NotificationStore, Page, Respond, Snapshot,
+};
+
+/// The name of the notifications' file.
+pub const NOTIFICATIONS_FILE: &str = "notifications.db";
+/// The most bytes of notifications in a snapshot.
+const MAX_SNAPSHOT_BYTES: usize = 32 * 1024 * 1024;
+/// The most notifications that are read for a snapshot, whether they match or not: it is one transaction, which pins the log.
+const MAX_SNAPSHOT_PAGES: usize = 50;
+
+/// What the store asks of the machine around it. Functions, so that a test can fill a disk or move a file without doing it.
+pub struct Surroundings {
+    /// Whether the file at the path is the one that was opened, or why not, in a sentence with its remedy.
+    pub still_there: Box<dyn Fn() -> std::result::Result<(), String> + Send + Sync>,
+    /// Bytes left on the file system.
+    pub disk_available: Box<dyn Fn() -> std::io::Result<u64> + Send + Sync>,
+    /// Who holds locks on the write-ahead log.
+    pub wal_locks: Box<dyn Fn() -> Vec<WalLock> + Send + Sync>,
+}
+
+/// How a store is opened.
+pub struct Options {
+    /// The file, in a directory that has been checked.
+    pub path: PathBuf,
+    /// Where the present comes from.
+    pub clock: Arc<dyn Clock>,
+    /// The machine around it.
+    pub surroundings: Arc<Surroundings>,
+    /// How many writes may wait.
+    pub queue_capacity: usize,
+    /// How many writes go into one transaction.
+    pub batch_writes: usize,
+    /// How many connections read.
+    pub readers: usize,
+    /// The page cache of each connection, in KiB.
+    pub cache_kib: u32,
+    /// How long one attempt to begin a transaction waits for another process.
+    pub busy_timeout: Duration,
+    /// How many attempts there are.
+    pub busy_attempts: u32,
+    /// How often foreign commits are looked for while somebody follows the journal.
+    pub followed_poll: Duration,
+    /// How often otherwise.
+    pub idle_poll: Duration,
+    /// How often the file and the disk are looked at.
+    pub look_interval: Duration,
+    /// Frames in the log from which on it is moved into the file.
+    pub checkpoint_frames: i64,
+    /// Frames in the log from which on it is truncated.
+    pub truncate_frames: i64,
+    /// Below this many bytes left on the disk, writes are refused.
+    pub min_free_disk: u64,
+}
+
+/// Notifications in a SQLite file.
+pub struct SqliteStore {
+    path: PathBuf,
+    surroundings: Arc<Surroundings>,
+    epoch: Arc<str>,
+    schema_version: i64,
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteStore {
+    /// Opens the file, upgrading it where needed, and starts the writer. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`]. The file is as it was before.
+    pub fn open(options: Options) -> std::result::Result<Self, OpenError> {
+        let path = options.path.clone();
+        let surroundings = Arc::clone(&options.surroundings);
+        let readers = Readers::new(&path, options.readers, options.cache_kib)?;
+        let (writer, opening) = Writer::start(options)?;
+        let epoch = opening.epoch.into();
+        let schema_version = opening.schema_version;
+        Ok(Self {
+            path,
+            surroundings,
+            epoch,
+            schema_version,
+            writer,
+            readers,
+        })
+    }
+
+    /// Ends the writer after the writes that wait already, and closes the file. Blocks, for as long as those writes take.
+    pub fn close(&self) {
+        self.readers.close();
+        self.writer.stop();
+    }
+
+    fn published(&self) -> i64 {
+        *self.writer.shared().head.borrow()
+    }
+
+    /// The bounds of the journal in the transaction of `connection`, as of the published head.
+    fn bounds_in(
+        epoch: &str,
+        head: i64,
+        connection: &rusqlite::Connection,
+    ) -> rusqlite::Result<JournalBounds> {
+        Ok(JournalBounds {
+            epoch: epoch.to_owned(),
+            oldest: journal::oldest(connection, head)?,
+            head,
+        })
+    }
+
+    fn file_size(&self, suffix: &str) -> u64 {
+        let mut name = self.path.clone().into_os_string();
+        name.push(suffix);
+        // Only ever `stat`: opening and closing the file anywhere in the process would drop SQLite's locks.
+        std::fs::metadata(name).map_or(0, |metadata| metadata.len())
+    }
+}
+
+#[async_trait]
+impl NotificationStore for SqliteStore {
+    async fn create(
+        &self,
+        notifications: Vec<NewNotification>,
+        call: Call,
+    ) -> Result<Vec<Notification>> {
+        self.writer
+            .write(call.deadline, move |connection| {
+                let several = notifications.len() > 1;
+                let create = |(index, new): (usize, &NewNotification)| {
+                    notification::create(connection, new).map_err(|failure| match failure {
+                        super::failure::Failure::Domain(error) if several => {
+                            error.within(&format!("requests[{index}]")).into()
+                        }
+                        other => other,
+                    })
+                };
+                notifications.iter().enumerate().map(create).collect()
+            })
+            .await
+    }
+
+    async fn get(&self, id: i64) -> Result<Notification> {
+        let read =
+            move |connection: &rusqlite::Connection| Ok(notification::fetch(connection, id)?);
+        self.readers
+            .read(read)
+            .await?
+            .ok_or(Error::NotificationNotFound { id })
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<Page> {
+        let (epoch, shared) = (Arc::clone(&self.epoch), Arc::clone(self.writer.shared()));
+        self.readers
+            .read(move |connection| {
+                // Before the first read: a page may show more than its cursor says, never less.
+                let head = *shared.head.borrow();
+                let list::Listed {
+                    notifications,
+                    next,
+                } = list::page(connection, &query)?;
+                let bounds = Self::bounds_in(&epoch, head, connection)?;
+                Ok(Page {
+                    notifications,
+                    next,
+                    bounds,
+                })
+            })
+            .await
+    }
+
+    async fn respond(&self, respond: Respond, call: Call) -> Result<Notification> {
+        self.writer
+            .write(call.deadline, move |connection| {
+                notification::respond(connection, &respond, call)
+            })
+            .await
+    }
+
+    async fn transition(&self, change: Move, call: Call) -> Result<Notification> {
+        self.writer
+            .write(call.deadline, move |connection| {
+                notification::transition(connection, &change, call)
+            })
+            .await
+    }
+
+    async fn expire_due(&self, limit: usize, call: Call) -> Result<Expired> {
+        let now = call.now;
+        // Most of the time nothing is due, and then nothing needs to be written.
+        let due = self
+            .readers
+            .read(move |connection| notification::any_due(connection, now))
+            .await?;
+        let count = if due {
+            let expire = move |connection: &rusqlite::Connection| {
+                notification::expire_due(connection, limit, now)
+            };
+            self.writer.write(call.deadline, expire).await?
+        } else {
+            0
+        };
+        let next = self
+            .readers
+            .read(move |connection| notification::next_due(connection, now))
+            .await?;
+        Ok(notification::expired(count, limit, next, now))
+    }
+
+    async fn count_open(&self, limit: usize) -> Result<usize> {
+        self.readers
+            .read(move |connection| notification::count_open(connection, limit))
+            .await
+    }
+
+    fn head(&self) -> watch::Receiver<i64> {
+        self.writer.shared().head.subscribe()
+    }
+
+    fn set_followed(&self, followed: bool) {
+        self.writer.set_followed(followed);
+    }
+
+    async fn bounds(&self) -> Result<JournalBounds> {
+        let (epoch, head) = (Arc::clone(&self.epoch), self.published());
+        self.readers
+            .read(move |connection| Ok(Self::bounds_in(&epoch, head, connection)?))
+            .await
+    }
+
+    async fn changes_after(&self, after: i64, limit: usize) -> Result<Vec<SharedChange>> {
+        let (epoch, head) = (Arc::clone(&self.epoch), self.published());
+        self.readers
+            .read(move |connection| journal::changes_after(connection, &epoch, after, head, limit))
+            .await
+    }
+
+    async fn history(&self, id: i64, after: i64, limit: usize) -> Result<Vec<Change>> {
+        let head = self.published();
+        self.readers
+            .read(move |connection| journal::history(connection, id, after, head, limit))
+            .await
+    }
+
+    async fn snapshot(&self, filter: Filter, limit: usize) -> Result<Snapshot> {
+        let (epoch, shared) = (Arc::clone(&self.epoch), Arc::clone(self.writer.shared()));
+        self.readers
+            .read(move |connection| {
+                let mut notifications = Vec::new();
+                let mut bytes = 0;
+                let mut query = ListQuery {
+                    filter,
+                    order: Order::OldestFirst,
+                    size: limit,
+                    after: None,
+                };
+                for _ in 0..MAX_SNAPSHOT_PAGES {
+                    let page = list::page(connection, &query)?;
+                    bytes += page
+                        .notifications
+                        .iter()
+                        .map(Notification::size)
+                        .sum::<usize>();
+                    notifications.extend(page.notifications);
+                    if notifications.len() > limit || bytes > MAX_SNAPSHOT_BYTES {
+                        break;
+                    }
+                    if page.next.is_none() {
+                        let head = snapshot_head(connection, &shared)?;
+                        let bounds = Self::bounds_in(&epoch, head, connection)?;
+                        return Ok(Snapshot {
+                            notifications,
+                            bounds,
+                        });
+                    }
+                    query.after = page.next;
+                }
+                Err(Error::SnapshotTooLarge { limit }.into())
+            })
+            .await
+    }
+}
+
+/// The last change that the transaction of `connection` sees. It may be ahead of what is published: the snapshot shows it already, so
+/// the watch must continue after it.
+fn snapshot_head(
+    connection: &rusqlite::Connection,
+    shared: &super::writer::Shared,
+) -> rusqlite::Result<i64> {
+    let seen: i64 = connection
+        .prepare_cached("SELECT coalesce(max(seq), 0) FROM changes")?
+        .query_row([], |row| row.get(0))?;
+    Ok(if seen == 0 {
+        *shared.head.borrow()
+    } else {
+        seen
+    })
+}
+
+#[async_trait]
+impl StoreAdmin for SqliteStore {
+    fn backend(&self) -> String {
+        super::backend_version()
+    }
+
+    async fn status(&self) -> Result<Vec<DatabaseStatus>> {
+        let head = self.published();
+        let read = self
+            .readers
+            .read(move |connection| {
+                Ok((
+                    checkpoint::extent(connection)?,
+                    journal::oldest(connection, head)?,
+                ))
+            })
+            .await;
+        let (wal, oldest) = read.unwrap_or((WalFrames::default(), head + 1));
+        let shared = self.writer.shared();
+        let last_checkpoint = shared.last_checkpoint.load(Ordering::Relaxed);
+        Ok(vec![DatabaseStatus {
+            name: NOTIFICATIONS_FILE.to_owned(),
+            size: self.file_size(""),
+            wal_size: self.file_size("-wal"),
+            wal,
+            wal_locks: (self.surroundings.wal_locks)(),
+            queue_depth: shared.depth.load(Ordering::Relaxed),
+            queue_capacity: self.writer.capacity(),
+            head,
+            oldest,
+            commits: shared.commits.load(Ordering::Relaxed),
+            writes: shared.writes.load(Ordering::Relaxed),
+            foreign_commits: shared.foreign_commits.load(Ordering::Relaxed),
+            busy_retries: shared.busy_retries.load(Ordering::Relaxed),
+            unwritable: shared.unwritable().map(|reason| reason.to_string()),
+            disk_available: (self.surroundings.disk_available)().unwrap_or(0),
+            last_checkpoint: (last_checkpoint != 0)
+                .then(|| Timestamp::from_micros(last_checkpoint))
+                .flatten(),
+            schema_version: i32::try_from(self.schema_version).unwrap_or(i32::MAX),
+        }])
+    }
+
+    async fn checkpoint(
+        &self,
+        database: &str,
+        mode: CheckpointMode,
+        deadline: Option<Instant>,
+    ) -> Result<CheckpointOutcome> {
+        if !database.is_empty() && database != NOTIFICATIONS_FILE {
+            let rule = format!("there is no such database; one is: {NOTIFICATIONS_FILE}");
+            return Err(Error::invalid("database", rule));
+        }
+        self.writer.checkpoint(mode, deadline).await
+    }
+}

@@ -1,0 +1,684 @@
+//! What the writer thread does: batches, foreign commits, checkpoints, and coming back after an error.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::batch::{self, Aborted, Ran, execute};
+use super::checkpoint;
+use super::connection::{BUSY_TIMEOUT, check_library, open_writer};
+use super::failure::{OpenError, Severity, severity};
+use super::job::Job;
+use super::schema::{Expected, NOTIFICATIONS, migrate};
+use super::store::Options;
+use super::writer::{Message, Opening, RETRY_AFTER, Shared, receive};
+use crate::domain::admin::{CheckpointMode, CheckpointOutcome};
+use crate::domain::error::{Error, Result};
+
+/// How often a lock that another process holds is looked at for who still waits: callers give up, and the daemon may stop.
+const BUSY_SLICE: Duration = Duration::from_millis(100);
+/// The pause before the second attempt to begin; it doubles each time, and up to half of it is added at random.
+const BUSY_BACKOFF: Duration = Duration::from_millis(100);
+/// How long without a write before the rest of the log is moved into the file.
+const QUIET: Duration = Duration::from_millis(200);
+/// How often a broken database is opened again.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a foreign commit makes the writer leave gaps between its batches.
+const FOREIGN_ACTIVITY: Duration = Duration::from_secs(5);
+/// The gap: another process looks at the lock every 1 to 100 ms.
+const FOREIGN_GAP: Duration = Duration::from_millis(1);
+/// How long the writer works without a gap while it knows of no other process: one that has never got the lock is not known either.
+const LONGEST_RUN: Duration = Duration::from_millis(25);
+
+/// A version that SQLite never reports: whatever it says next is news.
+const UNSEEN: i64 = -1;
+
+/// The writer's own state.
+pub(super) struct WriterThread {
+    options: Options,
+    queue: Receiver<Message>,
+    shared: Arc<Shared>,
+    expected: Expected,
+    /// `None` while the database is broken.
+    open: Option<Open>,
+    last_write: Instant,
+    last_look: Instant,
+    last_foreign: Option<Instant>,
+    /// Since when batch has followed batch.
+    busy_since: Option<Instant>,
+    next_checkpoint: i64,
+    checkpointed: i64,
+}
+
+struct Open {
+    connection: Connection,
+    /// `PRAGMA data_version`: another value means that another connection has committed.
+    data_version: i64,
+    /// `PRAGMA schema_version`: another value means that somebody has changed the schema.
+    schema_version: i64,
+}
+
+/// How an attempt to begin a transaction failed.
+enum NotBegun {
+    Busy,
+    Sqlite(rusqlite::Error),
+}
+
+impl WriterThread {
+    /// Opens the file, so that everything is durable that anybody has written so far.
+    pub(super) fn open(
+        options: Options,
+        queue: Receiver<Message>,
+    ) -> std::result::Result<(Self, Opening), OpenError> {
+        check_library()?;
+        let expected = Expected::of(NOTIFICATIONS).map_err(|source| sqlite(&options, source))?;
+        let (open, head, opening) = open_file(&options, &expected)?;
+        let now = Instant::now();
+        let thread = Self {
+            shared: Arc::new(Shared::new(head)),
+            next_checkpoint: options.checkpoint_frames,
+            options,
+            queue,
+            expected,
+            open: Some(open),
+            last_write: now,
+            last_look: now,
+            last_foreign: None,
+            busy_since: None,
+            checkpointed: 0,
+        };
+        Ok((thread, opening))
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Works until the store is stopped.
+    pub(super) fn run(mut self) {
+        // The hook counts on the thread that commits, so it is set here.
+        self.count_frames();
+        while !self.shared.stopping.load(Ordering::Acquire) {
+            match receive(&self.queue, &self.shared, self.pause()) {
+                Ok(message) => self.serve(message),
+                Err(RecvTimeoutError::Timeout) => self.idle(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.look_around();
+        }
+        while let Ok(message) = receive(&self.queue, &self.shared, Duration::ZERO) {
+            self.serve(message);
+        }
+        self.close();
+    }
+
+    fn count_frames(&self) {
+        if let Some(open) = &self.open {
+            checkpoint::count_frames(&open.connection);
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let poll = if self.shared.followed.load(Ordering::Acquire) {
+            self.options.followed_poll
+        } else {
+            self.options.idle_poll
+        };
+        if self.has_frames() {
+            poll.min(QUIET)
+        } else {
+            poll
+        }
+    }
+
+    fn serve(&mut self, message: Message) {
+        match message {
+            Message::Write(first) => {
+                let (jobs, next) = self.collect(first);
+                self.write(jobs);
+                self.checkpoint_if_due();
+                self.leave_gap();
+                if let Some(next) = next {
+                    self.serve(next);
+                }
+            }
+            Message::Checkpoint(mode, reply) => {
+                // Nobody may be left to hear it.
+                drop(reply.send(self.checkpoint(mode)));
+            }
+            Message::Nudge => {}
+        }
+    }
+
+    /// Takes what else waits, up to the bounds of a batch. Returns the message that is not a write, where one came.
+    fn collect(&mut self, first: Box<dyn Job>) -> (Vec<Box<dyn Job>>, Option<Message>) {
+        let mut jobs = vec![first];
+        while jobs.len() < self.options.batch_writes {
+            match receive(&self.queue, &self.shared, Duration::ZERO) {
+                Ok(Message::Write(job)) => jobs.push(job),
+                Ok(Message::Nudge) => {}
+                Ok(other) => return (jobs, Some(other)),
+                Err(_) => {
+                    self.busy_since = None;
+                    break;
+                }
+            }
+        }
+        (jobs, None)
+    }
+
+    fn write(&mut self, jobs: Vec<Box<dyn Job>>) {
+        self.check_disk();
+        if let Some(reason) = self.shared.unwritable() {
+            return fail(jobs, &reason);
+        }
+        let begun = match &self.open {
+            Some(open) => self.begin(&open.connection, &jobs),
+            None => {
+                return fail(
+                    jobs,
+                    &Error::DatabaseUnavailable {
+                        reason: "it is being reopened".to_owned(),
+                    },
+                );
+            }
+        };
+        match begun {
+            Ok(()) => self.transact(jobs),
+            Err(NotBegun::Busy) => fail(
+                jobs,
+                &Error::DatabaseBusy {
+                    retry_after: RETRY_AFTER,
+                },
+            ),
+            Err(NotBegun::Sqlite(error)) => {
+                fail(jobs, &self.unavailable(&error));
+                self.after_error(&error);
+            }
+        }
+    }
+
+    /// Begins a transaction. Only here another process's lock is met, and nothing has run yet, so trying again is safe.
+    fn begin(
+        &self,
+        connection: &Connection,
+        jobs: &[Box<dyn Job>],
+    ) -> std::result::Result<(), NotBegun> {
+        let mut backoff = BUSY_BACKOFF;
+        for attempt in 1..=self.options.busy_attempts {
+            if self.attempt(connection, jobs)? {
+                return Ok(());
+            }
+            self.shared.busy_retries.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                attempt,
+                of = self.options.busy_attempts,
+                "another process keeps the database locked"
+            );
+            if attempt < self.options.busy_attempts && self.is_wanted(jobs) {
+                pause(backoff + jitter(backoff / 2));
+                backoff *= 2;
+            }
+        }
+        Err(NotBegun::Busy)
+    }
+
+    /// Tries to begin for as long as one attempt takes. Returns whether it began.
+    fn attempt(
+        &self,
+        connection: &Connection,
+        jobs: &[Box<dyn Job>],
+    ) -> std::result::Result<bool, NotBegun> {
+        let until = Instant::now() + self.options.busy_timeout;
+        connection
+            .busy_timeout(BUSY_SLICE.min(self.options.busy_timeout))
+            .map_err(NotBegun::Sqlite)?;
+        let begun = loop {
+            match execute(connection, "BEGIN IMMEDIATE") {
+                Ok(()) => break Ok(true),
+                Err(error) if severity(&error) == Severity::Busy => {
+                    if Instant::now() >= until || !self.is_wanted(jobs) {
+                        break Ok(false);
+                    }
+                }
+                Err(error) => break Err(NotBegun::Sqlite(error)),
+            }
+        };
+        connection
+            .busy_timeout(BUSY_TIMEOUT)
+            .map_err(NotBegun::Sqlite)?;
+        begun
+    }
+
+    /// Whether it is worth waiting for the lock: somebody still wants the outcome, and the daemon goes on.
+    fn is_wanted(&self, jobs: &[Box<dyn Job>]) -> bool {
+        !self.shared.stopping.load(Ordering::Acquire)
+            && (jobs.is_empty() || jobs.iter().any(|job| !job.is_abandoned()))
+    }
+
+    /// Runs `jobs` in the transaction that has begun, and commits it.
+    fn transact(&mut self, jobs: Vec<Box<dyn Job>>) {
+        let Some(open) = &mut self.open else { return };
+        let foreign = match open.notice_others(&self.expected) {
+            Ok(foreign) => foreign,
+            Err(error) => return self.abort(Aborted { error, jobs }),
+        };
+        let Ran { done, failed } = match batch::run(&open.connection, jobs) {
+            Ok(ran) => ran,
+            Err(aborted) => return self.abort(aborted),
+        };
+        match open.commit(foreign || !done.is_empty(), foreign) {
+            Ok(head) => {
+                self.published(head, done.len(), foreign);
+                done.into_iter().for_each(Job::answer);
+                failed.into_iter().for_each(|(job, error)| job.fail(error));
+            }
+            Err(error) => {
+                tracing::error!(%error, writes = done.len(), "a commit failed; what it held may or may not be stored");
+                fail(done, &Error::CommitUnknown);
+                failed.into_iter().for_each(|(job, error)| job.fail(error));
+                self.after_error(&error);
+            }
+        }
+    }
+
+    fn published(&mut self, head: i64, writes: usize, foreign: bool) {
+        let shared = &self.shared;
+        shared.commits.fetch_add(1, Ordering::Relaxed);
+        shared.writes.fetch_add(writes as u64, Ordering::Relaxed);
+        let now = Instant::now();
+        self.last_write = now;
+        if foreign {
+            shared.foreign_commits.fetch_add(1, Ordering::Relaxed);
+            self.last_foreign = Some(now);
+        }
+        shared.head.send_if_modified(|published| {
+            let grown = head > *published;
+            *published = head.max(*published);
+            grown
+        });
+    }
+
+    /// Undoes a transaction that cannot be saved: nothing of it was written.
+    fn abort(&mut self, aborted: Aborted) {
+        let Aborted { error, jobs } = aborted;
+        tracing::error!(%error, writes = jobs.len(), "a batch failed and was undone");
+        let full = severity(&error) == Severity::Full;
+        let reason = if full {
+            Error::DiskFull {
+                available: (self.options.surroundings.disk_available)().unwrap_or(0),
+            }
+        } else {
+            self.unavailable(&error)
+        };
+        fail(jobs, &reason);
+        let undone = self.open.as_mut().is_none_or(|open| {
+            // What others committed was noticed in the transaction that is undone, so it must be noticed again.
+            open.data_version = UNSEEN;
+            open.schema_version = UNSEEN;
+            open.connection.is_autocommit() || execute(&open.connection, "ROLLBACK").is_ok()
+        });
+        if !undone || severity(&error) == Severity::Broken {
+            self.after_error(&error);
+        }
+    }
+
+    fn unavailable(&self, error: &rusqlite::Error) -> Error {
+        Error::DatabaseUnavailable {
+            reason: format!("it cannot be written: {error}"),
+        }
+    }
+
+    /// After an error that says nothing good about the connection or the disk: stop writing and begin anew. A sync is never repeated:
+    /// after a failed one the kernel may have dropped the pages and report success.
+    fn after_error(&mut self, error: &rusqlite::Error) {
+        tracing::error!(%error, "the database is closed after an error, and will be opened again");
+        self.shared.set_unwritable(Some(self.unavailable(error)));
+        self.release();
+        self.last_look = Instant::now();
+    }
+
+    /// Closes the connection; but one whose file is no longer at its path is left open, as closing the last connection deletes the log
+    /// at that path, which may be somebody else's by now.
+    fn release(&mut self) {
+        if let Some(open) = self.open.take()
+            && (self.options.surroundings.still_there)().is_err()
+        {
+            std::mem::forget(open.connection);
+        }
+    }
+
+    /// Looks for commits by others when nobody writes, and does what can wait.
+    fn idle(&mut self) {
+        self.busy_since = None;
+        let others = match &self.open {
+            Some(open) => open.others_committed(),
+            None => return,
+        };
+        match others {
+            Ok(true) => self.confirm_others(),
+            Ok(false) => {
+                if self.last_write.elapsed() >= QUIET && self.has_frames() {
+                    self.report_checkpoint(CheckpointMode::Passive);
+                }
+            }
+            Err(error) => self.after_error(&error),
+        }
+    }
+
+    /// Makes durable what others have committed, perhaps without a sync, and publishes it.
+    fn confirm_others(&mut self) {
+        let Some(open) = &self.open else { return };
+        match self.attempt_once(&open.connection) {
+            Ok(true) => self.transact(Vec::new()),
+            // They hold the lock again: the next look is soon.
+            Ok(false) => {}
+            Err(NotBegun::Sqlite(error)) => self.after_error(&error),
+            Err(NotBegun::Busy) => {}
+        }
+    }
+
+    fn attempt_once(&self, connection: &Connection) -> std::result::Result<bool, NotBegun> {
+        connection
+            .busy_timeout(Duration::ZERO)
+            .map_err(NotBegun::Sqlite)?;
+        let begun = match execute(connection, "BEGIN IMMEDIATE") {
+            Ok(()) => Ok(true),
+            Err(error) if severity(&error) == Severity::Busy => Ok(false),
+            Err(error) => Err(NotBegun::Sqlite(error)),
+        };
+        connection
+            .busy_timeout(BUSY_TIMEOUT)
+            .map_err(NotBegun::Sqlite)?;
+        begun
+    }
+
+    /// Looks, every now and then, whether the file is still the one that was opened and whether there is space; and opens a broken
+    /// database again.
+    fn look_around(&mut self) {
+        let interval = if self.open.is_some() {
+            self.options.look_interval
+        } else {
+            REOPEN_INTERVAL
+        };
+        if self.last_look.elapsed() < interval {
+            return;
+        }
+        self.last_look = Instant::now();
+        if let Err(reason) = (self.options.surroundings.still_there)() {
+            if self.shared.unwritable().is_none() {
+                tracing::error!(%reason, "the database file is not the one that was opened; writing stops");
+            }
+            self.shared
+                .set_unwritable(Some(Error::DatabaseUnavailable { reason }));
+            return;
+        }
+        if self.open.is_none() {
+            return self.reopen();
+        }
+        self.shared.set_unwritable(None);
+        self.check_disk();
+    }
+
+    fn check_disk(&mut self) {
+        // Where the space cannot be told, SQLite will say when there is none.
+        let Ok(available) = (self.options.surroundings.disk_available)() else {
+            return;
+        };
+        let full = available < self.options.min_free_disk;
+        match (self.shared.unwritable(), full) {
+            (None, true) => {
+                tracing::error!(available, "the disk is nearly full; writing stops");
+                self.shared
+                    .set_unwritable(Some(Error::DiskFull { available }));
+            }
+            (Some(Error::DiskFull { .. }), false) => {
+                tracing::info!("there is space on the disk again; writing goes on");
+                self.shared.set_unwritable(None);
+            }
+            _ => {}
+        }
+    }
+
+    fn reopen(&mut self) {
+        let opened = open_file(&self.options, &self.expected).and_then(|opened| {
+            quick_check(&self.options, &opened.0.connection)?;
+            Ok(opened)
+        });
+        match opened {
+            Ok((open, head, _)) => {
+                tracing::info!(head, "the database is open again");
+                self.open = Some(open);
+                self.count_frames();
+                self.shared.set_unwritable(None);
+                self.published(head, 0, false);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the database cannot be opened again yet");
+                let reason = error.to_string();
+                self.shared
+                    .set_unwritable(Some(Error::DatabaseUnavailable { reason }));
+            }
+        }
+    }
+
+    /// Lets other processes have the lock: always after a foreign commit, and once in a while under steady load.
+    fn leave_gap(&mut self) {
+        let now = Instant::now();
+        let since = *self.busy_since.get_or_insert(now);
+        let foreign = self
+            .last_foreign
+            .is_some_and(|at| now - at < FOREIGN_ACTIVITY);
+        if foreign || now - since >= LONGEST_RUN {
+            self.busy_since = None;
+            pause(FOREIGN_GAP);
+        }
+    }
+
+    fn has_frames(&self) -> bool {
+        checkpoint::frames() != self.checkpointed
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        let frames = checkpoint::frames();
+        if frames < self.checkpointed {
+            // The log was begun anew.
+            self.checkpointed = 0;
+            self.next_checkpoint = self.options.checkpoint_frames;
+        }
+        if frames >= self.next_checkpoint {
+            self.report_checkpoint(CheckpointMode::Passive);
+            // A reader that pins the log must not make every batch try again.
+            self.next_checkpoint = frames + self.options.checkpoint_frames;
+            if frames >= self.options.truncate_frames {
+                self.report_checkpoint(CheckpointMode::Truncate);
+            }
+        }
+    }
+
+    fn report_checkpoint(&mut self, mode: CheckpointMode) {
+        if let Err(error) = self.checkpoint(mode) {
+            tracing::warn!(%error, "a checkpoint failed");
+        }
+    }
+
+    fn checkpoint(&mut self, mode: CheckpointMode) -> Result<CheckpointOutcome> {
+        if let Some(reason @ Error::DatabaseUnavailable { .. }) = self.shared.unwritable() {
+            return Err(reason);
+        }
+        let Some(open) = &self.open else {
+            return Err(Error::ShuttingDown);
+        };
+        let outcome = match checkpoint::checkpoint(&open.connection, mode) {
+            Ok(outcome) => outcome,
+            Err(error) if severity(&error) == Severity::Busy => {
+                let frames = checkpoint::extent(&open.connection).unwrap_or_default();
+                CheckpointOutcome { busy: true, frames }
+            }
+            Err(error) => {
+                let reason = self.unavailable(&error);
+                self.after_error(&error);
+                return Err(reason);
+            }
+        };
+        // Also when a reader kept it from finishing: an idle writer must not try again without end.
+        self.checkpointed = checkpoint::frames();
+        self.shared
+            .last_checkpoint
+            .store(self.options.clock.now().as_micros(), Ordering::Relaxed);
+        Ok(outcome)
+    }
+
+    /// Ends: everything that was acknowledged is in the log already; this only tidies up, without waiting long for anybody.
+    fn close(&mut self) {
+        if (self.options.surroundings.still_there)().is_ok() {
+            self.report_checkpoint(CheckpointMode::Truncate);
+        }
+        self.release();
+    }
+}
+
+impl Open {
+    fn others_committed(&self) -> rusqlite::Result<bool> {
+        Ok(pragma(&self.connection, "PRAGMA data_version")? != self.data_version)
+    }
+
+    /// Looks, inside the transaction, for what others have committed since the last one, and puts back what they took from the schema.
+    fn notice_others(&mut self, expected: &Expected) -> rusqlite::Result<bool> {
+        let data_version = pragma(&self.connection, "PRAGMA data_version")?;
+        if data_version == self.data_version {
+            return Ok(false);
+        }
+        if pragma(&self.connection, "PRAGMA schema_version")? != self.schema_version {
+            let repaired = expected.restore(&self.connection)?;
+            if !repaired.is_empty() {
+                tracing::warn!(
+                    repaired = repaired.join(", "),
+                    "another process changed the schema; it was repaired"
+                );
+            }
+            self.schema_version = pragma(&self.connection, "PRAGMA schema_version")?;
+        }
+        self.data_version = data_version;
+        Ok(true)
+    }
+
+    /// Commits, with a sync that also covers what others left unsynced, and returns the head of the journal.
+    fn commit(&self, wrote: bool, foreign: bool) -> rusqlite::Result<i64> {
+        if foreign {
+            // A transaction that changes nothing would not sync.
+            execute(
+                &self.connection,
+                "UPDATE barista_meta SET value = value + 1 WHERE key = 'heartbeat'",
+            )?;
+        }
+        let head = head(&self.connection)?;
+        execute(&self.connection, if wrote { "COMMIT" } else { "ROLLBACK" })?;
+        Ok(head)
+    }
+}
+
+fn fail(jobs: Vec<Box<dyn Job>>, reason: &Error) {
+    jobs.into_iter().for_each(|job| job.fail(reason.clone()));
+}
+
+fn sqlite(options: &Options, source: rusqlite::Error) -> OpenError {
+    OpenError::Sqlite {
+        file: options.path.display().to_string(),
+        source,
+    }
+}
+
+/// Opens the file and brings its schema up to date, in a synced transaction.
+fn open_file(
+    options: &Options,
+    expected: &Expected,
+) -> std::result::Result<(Open, i64, Opening), OpenError> {
+    (options.surroundings.still_there)().map_err(OpenError::Refused)?;
+    let file = options.path.display().to_string();
+    let mut connection = open_writer(&options.path, options.cache_kib)?;
+    let schema_version = migrate(&mut connection, &file, NOTIFICATIONS)?;
+    let prepared = prepare(&connection, expected);
+    let (open_schema, head, epoch) = prepared.map_err(|source| sqlite(options, source))?;
+    let data_version =
+        pragma(&connection, "PRAGMA data_version").map_err(|source| sqlite(options, source))?;
+    let open = Open {
+        connection,
+        data_version,
+        schema_version: open_schema,
+    };
+    Ok((
+        open,
+        head,
+        Opening {
+            epoch,
+            schema_version,
+        },
+    ))
+}
+
+fn prepare(connection: &Connection, expected: &Expected) -> rusqlite::Result<(i64, i64, String)> {
+    execute(connection, "BEGIN IMMEDIATE")?;
+    let repaired = expected.restore(connection)?;
+    if !repaired.is_empty() {
+        tracing::warn!(
+            repaired = repaired.join(", "),
+            "the schema was changed while no daemon ran; it was repaired"
+        );
+    }
+    execute(
+        connection,
+        "UPDATE barista_meta SET value = value + 1 WHERE key = 'heartbeat'",
+    )?;
+    let head = head(connection)?;
+    let epoch = connection.query_row(
+        "SELECT value FROM barista_meta WHERE key = 'epoch'",
+        [],
+        |row| row.get(0),
+    )?;
+    execute(connection, "COMMIT")?;
+    Ok((pragma(connection, "PRAGMA schema_version")?, head, epoch))
+}
+
+fn quick_check(options: &Options, connection: &Connection) -> std::result::Result<(), OpenError> {
+    let finding: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|source| sqlite(options, source))?;
+    if finding == "ok" {
+        return Ok(());
+    }
+    Err(OpenError::Damaged {
+        file: options.path.display().to_string(),
+        finding,
+    })
+}
+
+fn head(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(seq), 0) FROM changes")?
+        .query_row([], |row| row.get(0))
+}
+
+fn pragma(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached(sql)?
+        .query_row([], |row| row.get(0))
+}
+
+/// A number of microseconds up to `most`, different each time.
+fn jitter(most: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX).max(1);
+    Duration::from_micros(RandomState::new().hash_one(0_u8) % micros)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the gap is the purpose: there is no event to wait for"
+)]
+fn pause(span: Duration) {
+    std::thread::sleep(span);
+}

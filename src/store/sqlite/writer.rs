@@ -1,0 +1,229 @@
+//! The one thread that writes to a database file.
+//!
+//! It takes the first request that waits and whatever else has queued up meanwhile, runs them all in one transaction, and answers them
+//! after the commit is on the disk. The next batch forms during the sync, so nothing ever waits for company.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use super::failure::{Failure, OpenError};
+use super::job::{Job, job};
+use super::store::Options;
+use super::thread::WriterThread;
+use crate::domain::admin::{CheckpointMode, CheckpointOutcome};
+use crate::domain::error::{Error, Result};
+
+/// What a caller is told to wait before it tries again.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What the writer thread is asked to do.
+pub(super) enum Message {
+    /// One write.
+    Write(Box<dyn Job>),
+    /// A checkpoint.
+    Checkpoint(CheckpointMode, oneshot::Sender<Result<CheckpointOutcome>>),
+    /// Nothing: only to look at what has changed in [`Shared`].
+    Nudge,
+}
+
+/// What the writer thread tells everybody.
+pub(super) struct Shared {
+    /// The last sequence that is durable.
+    pub(super) head: watch::Sender<i64>,
+    /// Whether somebody follows the journal.
+    pub(super) followed: AtomicBool,
+    /// Whether the writer should end.
+    pub(super) stopping: AtomicBool,
+    /// Messages in the queue.
+    pub(super) depth: AtomicUsize,
+    /// Transactions committed.
+    pub(super) commits: AtomicU64,
+    /// Writes in them.
+    pub(super) writes: AtomicU64,
+    /// Commits by others that were noticed.
+    pub(super) foreign_commits: AtomicU64,
+    /// Attempts to begin that met another process's lock.
+    pub(super) busy_retries: AtomicU64,
+    /// When the last checkpoint ended, in microseconds since the epoch; 0 for never.
+    pub(super) last_checkpoint: AtomicI64,
+    /// Why writes are refused.
+    unwritable: Mutex<Option<Error>>,
+}
+
+impl Shared {
+    pub(super) fn new(head: i64) -> Self {
+        Self {
+            head: watch::Sender::new(head),
+            followed: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            depth: AtomicUsize::new(0),
+            commits: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+            foreign_commits: AtomicU64::new(0),
+            busy_retries: AtomicU64::new(0),
+            last_checkpoint: AtomicI64::new(0),
+            unwritable: Mutex::new(None),
+        }
+    }
+
+    /// Why writes are refused, if they are.
+    pub(super) fn unwritable(&self) -> Option<Error> {
+        self.unwritable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Refuses writes from now on, or takes them again.
+    pub(super) fn set_unwritable(&self, reason: Option<Error>) {
+        *self
+            .unwritable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+}
+
+/// The way to the writer thread.
+pub(super) struct Writer {
+    queue: SyncSender<Message>,
+    capacity: usize,
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Opens the file and starts the thread. Returns when the file is ready for readers.
+    pub(super) fn start(options: Options) -> std::result::Result<(Self, Opening), OpenError> {
+        let capacity = options.queue_capacity;
+        let (queue, receiver) = sync_channel(capacity);
+        let (thread, opening) = WriterThread::open(options, receiver)?;
+        let shared = thread.shared();
+        let thread = std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || thread.run())
+            .map_err(OpenError::Thread)?;
+        let thread = Mutex::new(Some(thread));
+        Ok((
+            Self {
+                queue,
+                capacity,
+                shared,
+                thread,
+            },
+            opening,
+        ))
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Runs `work` in the next batch and returns what it returned, after its commit. `work` must not begin or end transactions.
+    pub(super) async fn write<T, F>(&self, deadline: Option<Instant>, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> std::result::Result<T, Failure> + Send + 'static,
+    {
+        let (job, pending) = job(work);
+        self.send(Message::Write(job))?;
+        pending.outcome(deadline).await
+    }
+
+    /// Runs a checkpoint between two batches.
+    pub(super) async fn checkpoint(
+        &self,
+        mode: CheckpointMode,
+        deadline: Option<Instant>,
+    ) -> Result<CheckpointOutcome> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Checkpoint(mode, reply))?;
+        let answer = async { answer.await.unwrap_or(Err(Error::ShuttingDown)) };
+        match deadline {
+            None => answer.await,
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), answer)
+                .await
+                .unwrap_or(Err(Error::DatabaseBusy {
+                    retry_after: RETRY_AFTER,
+                })),
+        }
+    }
+
+    /// Says whether somebody follows the journal.
+    pub(super) fn set_followed(&self, followed: bool) {
+        self.shared.followed.store(followed, Ordering::Release);
+        if followed {
+            // A full queue wakes the thread as well.
+            drop(self.send(Message::Nudge));
+        }
+    }
+
+    fn send(&self, message: Message) -> Result<()> {
+        if self.shared.stopping.load(Ordering::Acquire) {
+            return Err(Error::ShuttingDown);
+        }
+        if let (Message::Write(_), Some(reason)) = (&message, self.shared.unwritable()) {
+            return Err(reason);
+        }
+        self.shared.depth.fetch_add(1, Ordering::Relaxed);
+        self.queue.try_send(message).map_err(|error| {
+            self.shared.depth.fetch_sub(1, Ordering::Relaxed);
+            match error {
+                TrySendError::Full(_) => Error::QueueFull {
+                    retry_after: RETRY_AFTER,
+                },
+                TrySendError::Disconnected(_) => Error::ShuttingDown,
+            }
+        })
+    }
+
+    /// Ends the thread after the writes that wait already, and waits for it. Blocks.
+    pub(super) fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        drop(self.queue.try_send(Message::Nudge));
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer thread panicked");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What is known once the file is open.
+pub(super) struct Opening {
+    /// The database's epoch.
+    pub(super) epoch: String,
+    /// The version of the schema.
+    pub(super) schema_version: i64,
+}
+
+/// Takes the next message, or learns that there is none for `pause`.
+pub(super) fn receive(
+    queue: &Receiver<Message>,
+    shared: &Shared,
+    pause: Duration,
+) -> std::result::Result<Message, RecvTimeoutError> {
+    let message = queue.recv_timeout(pause)?;
+    shared.depth.fetch_sub(1, Ordering::Relaxed);
+    Ok(message)
+}
