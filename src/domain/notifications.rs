@@ -167,6 +167,24 @@ impl Notifications {
         Ok(history)
     }
 
+    /// Counts open notifications, up to `limit`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn count_open(&self, limit: usize) -> Result<usize> {
+        self.store.count_open(limit).await
+    }
+
+    /// What the journal keeps, and its epoch.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn bounds(&self) -> Result<JournalBounds> {
+        self.store.bounds().await
+    }
+
     /// Answers an open notification.
     ///
     /// # Errors

@@ -65,7 +65,9 @@ pub struct Located {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LocateError {
     /// There is neither `XDG_DATA_HOME` nor `HOME` to fall back on.
-    #[error("no data directory: neither {DATA_DIR_VARIABLE}, XDG_DATA_HOME nor HOME is set; name one with --data-dir")]
+    #[error(
+        "no data directory: neither {DATA_DIR_VARIABLE}, XDG_DATA_HOME nor HOME is set; name one with --data-dir"
+    )]
     NoHome,
 }
 
@@ -83,12 +85,22 @@ pub fn data_dir(
     variable: impl Fn(&str) -> Option<OsString>,
     current_dir: &Path,
 ) -> Result<Located, LocateError> {
-    let variable = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = |name: &str| {
+        variable(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     if let Some(path) = flag {
-        return Ok(Located { path: current_dir.join(path), source: Source::Flag });
+        return Ok(Located {
+            path: current_dir.join(path),
+            source: Source::Flag,
+        });
     }
     if let Some(path) = variable(DATA_DIR_VARIABLE) {
-        return Ok(Located { path: current_dir.join(path), source: Source::Environment });
+        return Ok(Located {
+            path: current_dir.join(path),
+            source: Source::Environment,
+        });
     }
     if let Some(found) = project_data_dir(current_dir) {
         return Ok(found);
@@ -97,15 +109,24 @@ pub fn data_dir(
         .filter(|path| path.is_absolute())
         .or_else(|| variable("HOME").map(|home| home.join(".local/share")))
         .ok_or(LocateError::NoHome)?;
-    Ok(Located { path: base.join("barista"), source: Source::User })
+    Ok(Located {
+        path: base.join("barista"),
+        source: Source::User,
+    })
 }
 
 /// Finds the nearest `data/barista.toml`, as git finds `.git`.
 fn project_data_dir(current_dir: &Path) -> Option<Located> {
-    current_dir.ancestors().map(|directory| directory.join("data")).find_map(|data| {
-        let config = data.join(CONFIG_FILE);
-        config.is_file().then_some(Located { path: data, source: Source::Project(config) })
-    })
+    current_dir
+        .ancestors()
+        .map(|directory| directory.join("data"))
+        .find_map(|data| {
+            let config = data.join(CONFIG_FILE);
+            config.is_file().then_some(Located {
+                path: data,
+                source: Source::Project(config),
+            })
+        })
 }
 
 /// The path of the socket of the daemon that owns `data_dir`, which must be canonical: both sides compute it from the same bytes.
@@ -119,7 +140,11 @@ pub fn socket_path(data_dir: &Path, uid: u32) -> PathBuf {
         return path;
     }
     let digest = Sha256::digest(data_dir.as_os_str().as_bytes());
-    let name: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    let name: String = digest
+        .iter()
+        .take(12)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     fallback_socket_dir(uid).join(format!("{name}.sock"))
 }
 
@@ -135,7 +160,12 @@ mod tests {
     use super::*;
 
     fn environment<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> + 'a {
-        move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
+        move |name| {
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.into())
+        }
     }
 
     #[test]
@@ -145,7 +175,13 @@ mod tests {
             environment(&[(DATA_DIR_VARIABLE, "/there"), ("HOME", "/home/a")]),
             Path::new("/work"),
         );
-        assert_eq!(found, Ok(Located { path: "/work/here".into(), source: Source::Flag }));
+        assert_eq!(
+            found,
+            Ok(Located {
+                path: "/work/here".into(),
+                source: Source::Flag
+            })
+        );
     }
 
     #[test]
@@ -153,8 +189,18 @@ mod tests {
         let project = tempfile::tempdir().expect("a temporary directory");
         std::fs::create_dir(project.path().join("data")).expect("a directory");
         std::fs::write(project.path().join("data/barista.toml"), "").expect("a file");
-        let found = data_dir(None, environment(&[(DATA_DIR_VARIABLE, "/there")]), project.path());
-        assert_eq!(found, Ok(Located { path: "/there".into(), source: Source::Environment }));
+        let found = data_dir(
+            None,
+            environment(&[(DATA_DIR_VARIABLE, "/there")]),
+            project.path(),
+        );
+        assert_eq!(
+            found,
+            Ok(Located {
+                path: "/there".into(),
+                source: Source::Environment
+            })
+        );
     }
 
     #[test]
@@ -166,7 +212,10 @@ mod tests {
         std::fs::write(project.path().join("data/barista.toml"), "").expect("a file");
         let found = data_dir(None, environment(&[("HOME", "/home/a")]), &below).expect("found");
         assert_eq!(found.path, project.path().join("data"));
-        assert_eq!(found.source, Source::Project(project.path().join("data/barista.toml")));
+        assert_eq!(
+            found.source,
+            Source::Project(project.path().join("data/barista.toml"))
+        );
     }
 
     #[test]
@@ -180,10 +229,20 @@ mod tests {
     #[test]
     fn the_user_default_follows_the_xdg_rules() {
         let root = Path::new("/");
-        let path = |pairs: &[(&str, &str)]| data_dir(None, environment(pairs), root).map(|f| f.path);
-        assert_eq!(path(&[("XDG_DATA_HOME", "/x"), ("HOME", "/h")]), Ok("/x/barista".into()));
-        assert_eq!(path(&[("XDG_DATA_HOME", "x"), ("HOME", "/h")]), Ok("/h/.local/share/barista".into()));
-        assert_eq!(path(&[("XDG_DATA_HOME", ""), ("HOME", "/h")]), Ok("/h/.local/share/barista".into()));
+        let path =
+            |pairs: &[(&str, &str)]| data_dir(None, environment(pairs), root).map(|f| f.path);
+        assert_eq!(
+            path(&[("XDG_DATA_HOME", "/x"), ("HOME", "/h")]),
+            Ok("/x/barista".into())
+        );
+        assert_eq!(
+            path(&[("XDG_DATA_HOME", "x"), ("HOME", "/h")]),
+            Ok("/h/.local/share/barista".into())
+        );
+        assert_eq!(
+            path(&[("XDG_DATA_HOME", ""), ("HOME", "/h")]),
+            Ok("/h/.local/share/barista".into())
+        );
         assert_eq!(path(&[]), Err(LocateError::NoHome));
     }
 

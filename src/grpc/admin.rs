@@ -1,0 +1,181 @@
+//! `AdminService`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status};
+
+use super::pb::admin::v1 as pb;
+use super::pb::admin::v1::admin_service_server::AdminService;
+use super::{deadline, field, write};
+use crate::domain::admin::{CheckpointMode, DatabaseStatus, StoreAdmin, WalLock, WalLockKind};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::Result;
+use crate::domain::notifications::Notifications;
+
+/// The oldest and the newest revision of the protocol that this daemon serves.
+const PROTOCOL_MIN: i32 = 1;
+const PROTOCOL_MAX: i32 = 1;
+/// How far open notifications are counted.
+const MAX_COUNTED: usize = 10_000;
+
+/// Who this daemon is.
+#[derive(Debug, Clone)]
+pub struct ServerIdentity {
+    /// The release.
+    pub version: String,
+    /// The data directory, absolute and without symbolic links.
+    pub data_dir: PathBuf,
+    /// The socket's path.
+    pub socket: PathBuf,
+    /// The process id.
+    pub pid: i32,
+    /// The user id that the daemon runs as: the only one, beside root, that is served.
+    pub uid: u32,
+    /// When it started.
+    pub start_time: Timestamp,
+    /// Open connections, counted by whoever accepts them.
+    pub connections: Arc<AtomicUsize>,
+}
+
+/// Serves `AdminService`.
+pub(super) struct Handler {
+    pub(super) store: Arc<dyn StoreAdmin>,
+    pub(super) notifications: Arc<Notifications>,
+    pub(super) identity: Arc<ServerIdentity>,
+    /// Where writes run.
+    pub(super) tasks: TaskTracker,
+    /// Cancelled when the daemon is stopping.
+    pub(super) stop: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl AdminService for Handler {
+    async fn get_server_info(
+        &self,
+        _request: Request<pb::GetServerInfoRequest>,
+    ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
+        let identity = &self.identity;
+        let info = pb::ServerInfo {
+            version: identity.version.clone(),
+            protocol_min: PROTOCOL_MIN,
+            protocol_max: PROTOCOL_MAX,
+            build: format!("{} {}", env!("BARISTA_TARGET"), env!("BARISTA_PROFILE")),
+            data_dir: identity.data_dir.display().to_string(),
+            socket: identity.socket.display().to_string(),
+            epoch: self.notifications.bounds().await?.epoch,
+            pid: identity.pid,
+            uid: identity.uid,
+            backend: self.store.backend(),
+            start_time: Some(field::to_timestamp(identity.start_time)),
+        };
+        Ok(Response::new(pb::GetServerInfoResponse {
+            info: Some(info),
+        }))
+    }
+
+    async fn get_status(
+        &self,
+        _request: Request<pb::GetStatusRequest>,
+    ) -> Result<Response<pb::GetStatusResponse>, Status> {
+        let databases = self.store.status().await?;
+        let open = self.notifications.count_open(MAX_COUNTED + 1).await?;
+        let feed = self.notifications.feed();
+        let pid = self.identity.pid;
+        let status = pb::ServerStatus {
+            databases: databases
+                .into_iter()
+                .map(|database| to_database(database, pid))
+                .collect(),
+            watchers: int32(feed.followers()),
+            waiters: int32(feed.waiters()),
+            open_notifications: int64(open.min(MAX_COUNTED)),
+            open_notifications_truncated: open > MAX_COUNTED,
+            connections: int32(self.identity.connections.load(Ordering::Relaxed)),
+            shutting_down: self.stop.is_cancelled(),
+        };
+        Ok(Response::new(pb::GetStatusResponse {
+            status: Some(status),
+        }))
+    }
+
+    async fn checkpoint(
+        &self,
+        request: Request<pb::CheckpointRequest>,
+    ) -> Result<Response<pb::CheckpointResponse>, Status> {
+        let deadline = deadline::of_work(&request);
+        let request = request.into_inner();
+        let mode = checkpoint_mode(request.mode)?;
+        let store = Arc::clone(&self.store);
+        let write = async move { store.checkpoint(&request.database, mode, deadline).await };
+        let outcome = write::detached(&self.tasks, write).await?;
+        Ok(Response::new(pb::CheckpointResponse {
+            busy: outcome.busy,
+            log_frames: outcome.frames.log,
+            checkpointed_frames: outcome.frames.checkpointed,
+        }))
+    }
+}
+
+fn checkpoint_mode(number: i32) -> Result<CheckpointMode> {
+    match pb::CheckpointMode::try_from(number) {
+        Ok(pb::CheckpointMode::Unspecified | pb::CheckpointMode::Passive) => {
+            Ok(CheckpointMode::Passive)
+        }
+        Ok(pb::CheckpointMode::Truncate) => Ok(CheckpointMode::Truncate),
+        Err(_) => Err(field::unknown("mode", number)),
+    }
+}
+
+fn to_database(database: DatabaseStatus, daemon: i32) -> pb::DatabaseStatus {
+    let locks = database.wal_locks.into_iter();
+    pb::DatabaseStatus {
+        name: database.name,
+        size_bytes: int64(database.size),
+        wal_bytes: int64(database.wal_size),
+        wal_frames: database.wal.log,
+        wal_checkpointed_frames: database.wal.checkpointed,
+        wal_locks: locks.map(|lock| to_wal_lock(lock, daemon)).collect(),
+        queue_depth: int64(database.queue_depth),
+        queue_capacity: int64(database.queue_capacity),
+        head_sequence: database.head,
+        oldest_sequence: database.oldest,
+        commits: int64(database.commits),
+        writes: int64(database.writes),
+        foreign_commits: int64(database.foreign_commits),
+        busy_retries: int64(database.busy_retries),
+        writable: database.unwritable.is_none(),
+        unwritable_reason: database.unwritable.unwrap_or_default(),
+        disk_available_bytes: int64(database.disk_available),
+        last_checkpoint_time: database.last_checkpoint.map(field::to_timestamp),
+        schema_version: database.schema_version,
+    }
+}
+
+fn to_wal_lock(lock: WalLock, daemon: i32) -> pb::WalLock {
+    let kind = match lock.kind {
+        WalLockKind::Read => pb::WalLockKind::Read,
+        WalLockKind::Write => pb::WalLockKind::Write,
+        WalLockKind::Checkpoint => pb::WalLockKind::Checkpoint,
+        WalLockKind::Recover => pb::WalLockKind::Recover,
+    };
+    pb::WalLock {
+        pid: lock.pid,
+        command: lock.command,
+        kind: kind.into(),
+        is_daemon: lock.pid == daemon,
+    }
+}
+
+/// A count for the wire, held at the largest that it can carry.
+fn int32(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// A count or size for the wire, held at the largest that it can carry.
+fn int64(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,236 @@
+//! What every RPC passes on its way in and out: who may call, the deadline, the log, and a reason for every error.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use http::{Request, Response};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tonic::body::Body;
+use tonic::transport::server::UdsConnectInfo;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+use tracing::{Instrument, Span};
+
+use super::body::Watched;
+use super::deadline::Deadline;
+use super::status::{self, Stage};
+use super::write::panic_text;
+use crate::domain::error::Error;
+
+/// Puts [`Border`] around all services.
+#[derive(Clone)]
+pub(super) struct BorderLayer {
+    /// The user id that the daemon runs as.
+    pub(super) owner: u32,
+    /// Counts what is being served, for the shutdown.
+    pub(super) rpcs: TaskTracker,
+    /// Ends the streams of the standard services, which know nothing of a shutdown.
+    pub(super) drain: CancellationToken,
+}
+
+impl<S> Layer<S> for BorderLayer {
+    type Service = Border<S>;
+
+    fn layer(&self, inner: S) -> Border<S> {
+        Border {
+            inner,
+            border: self.clone(),
+        }
+    }
+}
+
+/// All services, seen from outside.
+#[derive(Clone)]
+pub(super) struct Border<S> {
+    inner: S,
+    border: BorderLayer,
+}
+
+impl<S> Service<Request<Body>> for Border<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let started = Instant::now();
+        let peer = Peer::of(&request);
+        let mut rpc = Rpc::start(&request, peer, started, self.border.rpcs.token());
+        if !may_call(peer.uid, self.border.owner) {
+            let refusal = status::peer_not_permitted();
+            rpc.ended_with(&refusal);
+            return Box::pin(std::future::ready(Ok(refusal.into_http())));
+        }
+        let deadline = Deadline::of(request.headers(), started);
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(deadline);
+        }
+        let is_ours = request.uri().path().starts_with("/barista.");
+        let until = (!is_ours).then(|| self.border.drain.clone());
+        // The service that is ready is this one; its clone may not be.
+        let clone = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, clone);
+        let span = rpc.span.clone();
+        let answered = async move {
+            let response = answer(inner, request, deadline).await;
+            Ok(with_reason(response, rpc, until))
+        };
+        Box::pin(answered.instrument(span))
+    }
+}
+
+/// Calls the service. A panic in it and a deadline that passes are answers too.
+async fn answer<S>(
+    mut inner: S,
+    request: Request<Body>,
+    deadline: Option<Deadline>,
+) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let call = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
+    let called = match deadline {
+        None => call.await,
+        Some(deadline) => match tokio::time::timeout_at(deadline.answer.into(), call).await {
+            Ok(called) => called,
+            Err(_) => return Status::from(Error::DeadlineExceeded).into_http(),
+        },
+    };
+    match called {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(panic) => panicked(panic.as_ref()).into_http(),
+    }
+}
+
+/// The status of a call whose handler panicked.
+pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Status {
+    Error::Internal(format!("a handler panicked: {}", panic_text(panic))).into()
+}
+
+/// Gives an error that has no reason one, and otherwise watches how the response ends.
+fn with_reason(
+    response: Response<Body>,
+    mut rpc: Rpc,
+    until: Option<CancellationToken>,
+) -> Response<Body> {
+    // A status among the headers means that nothing else follows.
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return response.map(|body| Body::new(Watched::new(body, rpc, until)));
+    };
+    let has_reason = !status.details().is_empty();
+    let status = status::complete(status, Stage::Request);
+    rpc.ended_with(&status);
+    if has_reason {
+        return response;
+    }
+    status.into_http()
+}
+
+/// The process at the other end of the socket.
+#[derive(Debug, Clone, Copy)]
+struct Peer {
+    uid: Option<u32>,
+    pid: Option<i32>,
+}
+
+impl Peer {
+    fn of(request: &Request<Body>) -> Self {
+        let info = request.extensions().get::<UdsConnectInfo>();
+        let credentials = info.and_then(|info| info.peer_cred.as_ref());
+        Self {
+            uid: credentials.map(tokio::net::unix::UCred::uid),
+            pid: credentials.and_then(tokio::net::unix::UCred::pid),
+        }
+    }
+}
+
+/// Whether a process of the user `peer` may call a daemon of the user `owner`. One whose user is unknown may not.
+fn may_call(peer: Option<u32>, owner: u32) -> bool {
+    peer.is_some_and(|uid| uid == owner || uid == 0)
+}
+
+/// One call, from its request to the end of its response. Its end is logged, whatever it is.
+pub(super) struct Rpc {
+    pub(super) span: Span,
+    is_change: bool,
+    started: Instant,
+    outcome: Option<(Code, Option<String>)>,
+    _served: TaskTrackerToken,
+}
+
+impl Rpc {
+    fn start(
+        request: &Request<Body>,
+        peer: Peer,
+        started: Instant,
+        served: TaskTrackerToken,
+    ) -> Self {
+        let method = request.uri().path().trim_start_matches('/');
+        Self {
+            span: tracing::info_span!("rpc", method, peer_pid = peer.pid),
+            is_change: is_change(method),
+            started,
+            outcome: None,
+            _served: served,
+        }
+    }
+
+    /// Says how the call ended.
+    pub(super) fn ended_with(&mut self, status: &Status) {
+        let reason = match status.code() {
+            Code::Ok => None,
+            _ => status::reason(status),
+        };
+        self.outcome = Some((status.code(), reason));
+    }
+
+    /// Says that the call ended well.
+    pub(super) fn ended_well(&mut self) {
+        self.outcome = Some((Code::Ok, None));
+    }
+}
+
+impl Drop for Rpc {
+    fn drop(&mut self) {
+        let duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.span.in_scope(|| match &self.outcome {
+            None => tracing::debug!(duration_us, "the client went away"),
+            Some((Code::PermissionDenied, _)) => {
+                tracing::warn!(duration_us, "refused a process of another user");
+            }
+            Some((code, reason)) if self.is_change => {
+                tracing::info!(?code, reason, duration_us, "served");
+            }
+            Some((code, reason)) => tracing::debug!(?code, reason, duration_us, "served"),
+        });
+    }
+}
+
+/// Whether a method changes anything, which an operator may want to know a week later. New methods count as changes until they are
+/// named after what only reads.
+fn is_change(method: &str) -> bool {
+    let Some((service, method)) = method.split_once('/') else {
+        return false;
+    };
+    let reads = ["Get", "List", "Wait", "Watch"];
+    service.starts_with("barista.") && !reads.iter().any(|verb| method.starts_with(verb))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! The wire: parse, call the domain, render.
+//!
+//! [`server::serve`] puts it together. Generated code enters through [`pb`] alone, and a `Status` is made in `status.rs` alone.
+
+pub mod admin;
+mod body;
+mod deadline;
+mod field;
+mod layer;
+mod notification;
+pub mod page_token;
+pub mod pb;
+pub mod server;
+mod sever;
+mod status;
+mod stream;
+mod write;

@@ -1,0 +1,394 @@
+//! `NotificationService`.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use prost::Message;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status};
+
+use super::page_token::Scope;
+use super::pb::notification::v1 as pb;
+use super::pb::notification::v1::notification_service_server::NotificationService;
+use super::pb::notification::v1::watch_notifications_response::Message as WatchMessage;
+use super::stream::{self, Part, Slots};
+use super::{deadline, field, write};
+use crate::domain::error::{Error, Result};
+use crate::domain::notification::Notification;
+use crate::domain::notification::filter::{ChangeFilter, Order, PageKey, rank};
+use crate::domain::notification::store::{ListQuery, Move, Page, Respond, Transition};
+use crate::domain::notifications::{Notifications, WatchStart};
+
+/// How many items a page has when its size is not given.
+const DEFAULT_PAGE: usize = 50;
+/// The most items of a page.
+const MAX_PAGE: usize = 1_000;
+/// The most bytes of a page, the last item excepted: clients refuse messages of more than 4 MiB unless told otherwise.
+const PAGE_BYTES: usize = 2 * 1024 * 1024;
+/// How many changes of a history are read at a time.
+const HISTORY_READ: usize = 64;
+/// How long a wait takes when its timeout is not given.
+const DEFAULT_WAIT: Duration = Duration::from_secs(50);
+/// The longest wait.
+const MAX_WAIT: Duration = Duration::from_secs(10 * 60);
+
+/// Serves `NotificationService` from the domain.
+pub(super) struct Handler {
+    notifications: Arc<Notifications>,
+    tasks: TaskTracker,
+    watchers: Slots,
+    waiters: Slots,
+    stop: CancellationToken,
+}
+
+impl Handler {
+    /// Serves `notifications`, at most so many watchers and waiters at a time, and ends their streams on `stop`. Writes run in `tasks`.
+    pub(super) fn new(
+        notifications: Arc<Notifications>,
+        watchers: Slots,
+        waiters: Slots,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            notifications,
+            tasks,
+            watchers,
+            waiters,
+            stop,
+        }
+    }
+
+    async fn move_to(
+        &self,
+        change: Move,
+        deadline: Option<std::time::Instant>,
+    ) -> Result<Option<pb::Notification>> {
+        let notifications = Arc::clone(&self.notifications);
+        let write = async move { notifications.transition(change, deadline).await };
+        let moved = write::detached(&self.tasks, write).await?;
+        Ok(Some(field::to_notification(moved)))
+    }
+
+    /// Reads the changes of a notification after `after`: a page of them, and whether more follow.
+    async fn history(
+        &self,
+        id: i64,
+        mut after: i64,
+        size: usize,
+    ) -> Result<(Vec<pb::NotificationEvent>, bool)> {
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        loop {
+            let limit = HISTORY_READ.min(size - events.len());
+            // One more than is wanted tells whether more follow.
+            let mut changes =
+                VecDeque::from(self.notifications.history(id, after, limit + 1).await?);
+            let more = changes.len() > limit;
+            changes.truncate(limit);
+            while let Some(change) = changes.pop_front() {
+                let event = field::to_event(&change);
+                after = event.sequence;
+                bytes += event.encoded_len();
+                events.push(event);
+                if bytes >= PAGE_BYTES {
+                    return Ok((events, more || !changes.is_empty()));
+                }
+            }
+            if !more || events.len() >= size {
+                return Ok((events, more));
+            }
+        }
+    }
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl NotificationService for Handler {
+    async fn create_notification(
+        &self,
+        request: Request<pb::CreateNotificationRequest>,
+    ) -> Reply<pb::CreateNotificationResponse> {
+        let deadline = deadline::of_work(&request);
+        let draft = field::draft(request.into_inner())?;
+        let notifications = Arc::clone(&self.notifications);
+        let write = async move { notifications.create(draft, deadline).await };
+        let created = write::detached(&self.tasks, write).await?;
+        let notification = Some(field::to_notification(created));
+        Ok(Response::new(pb::CreateNotificationResponse {
+            notification,
+        }))
+    }
+
+    async fn batch_create_notifications(
+        &self,
+        request: Request<pb::BatchCreateNotificationsRequest>,
+    ) -> Reply<pb::BatchCreateNotificationsResponse> {
+        let deadline = deadline::of_work(&request);
+        let requests = request.into_inner().requests.into_iter().enumerate();
+        let drafts: Result<Vec<_>> = requests
+            .map(|(index, request)| {
+                field::draft(request).map_err(|error| error.within(&format!("requests[{index}]")))
+            })
+            .collect();
+        let drafts = drafts?;
+        let notifications = Arc::clone(&self.notifications);
+        let write = async move { notifications.create_batch(drafts, deadline).await };
+        let created = write::detached(&self.tasks, write).await?.into_iter();
+        Ok(Response::new(pb::BatchCreateNotificationsResponse {
+            notifications: created.map(field::to_notification).collect(),
+        }))
+    }
+
+    async fn get_notification(
+        &self,
+        request: Request<pb::GetNotificationRequest>,
+    ) -> Reply<pb::GetNotificationResponse> {
+        let found = self.notifications.get(request.get_ref().id).await?;
+        let notification = Some(field::to_notification(found));
+        Ok(Response::new(pb::GetNotificationResponse { notification }))
+    }
+
+    async fn list_notifications(
+        &self,
+        request: Request<pb::ListNotificationsRequest>,
+    ) -> Reply<pb::ListNotificationsResponse> {
+        let request = request.into_inner();
+        let filter = field::filter(request.filter)?;
+        let order = field::order(request.order)?;
+        let scope = Scope::notifications(&filter, order);
+        let query = ListQuery {
+            size: field::page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?,
+            after: scope.decode(&request.page_token)?,
+            filter,
+            order,
+        };
+        let Page {
+            notifications,
+            next,
+            bounds,
+        } = self.notifications.list(query).await?;
+        let (notifications, next) = cut_page(notifications, next, order);
+        Ok(Response::new(pb::ListNotificationsResponse {
+            notifications,
+            next_page_token: scope.encode(next),
+            cursor: Some(field::to_head(bounds)),
+        }))
+    }
+
+    async fn list_notification_events(
+        &self,
+        request: Request<pb::ListNotificationEventsRequest>,
+    ) -> Reply<pb::ListNotificationEventsResponse> {
+        let request = request.into_inner();
+        let size = field::page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
+        let scope = Scope::history(request.id);
+        let after = scope.decode(&request.page_token)?;
+        let after = after.map_or(0, |place| place.id);
+        let (events, more) = self.history(request.id, after, size).await?;
+        let next = events.last().filter(|_| more).map(|event| PageKey {
+            rank: 0,
+            id: event.sequence,
+        });
+        Ok(Response::new(pb::ListNotificationEventsResponse {
+            next_page_token: scope.encode(next),
+            events,
+        }))
+    }
+
+    async fn respond_notification(
+        &self,
+        request: Request<pb::RespondNotificationRequest>,
+    ) -> Reply<pb::RespondNotificationResponse> {
+        let deadline = deadline::of_work(&request);
+        let request = request.into_inner();
+        let respond = Respond {
+            id: request.id,
+            request_id: field::request_id(&request.request_id)?,
+            text: request.text,
+            options: request.options,
+            actor: field::actor(request.responder, request.surface),
+        };
+        let notifications = Arc::clone(&self.notifications);
+        let write = async move { notifications.respond(respond, deadline).await };
+        let answered = write::detached(&self.tasks, write).await?;
+        let notification = Some(field::to_notification(answered));
+        Ok(Response::new(pb::RespondNotificationResponse {
+            notification,
+        }))
+    }
+
+    async fn mark_notification_read(
+        &self,
+        request: Request<pb::MarkNotificationReadRequest>,
+    ) -> Reply<pb::MarkNotificationReadResponse> {
+        let deadline = deadline::of_work(&request);
+        let request = request.into_inner();
+        field::request_id(&request.request_id)?;
+        let change = Move {
+            id: request.id,
+            transition: Transition::Read,
+            actor: field::actor(request.actor, request.surface),
+        };
+        let notification = self.move_to(change, deadline).await?;
+        Ok(Response::new(pb::MarkNotificationReadResponse {
+            notification,
+        }))
+    }
+
+    async fn dismiss_notification(
+        &self,
+        request: Request<pb::DismissNotificationRequest>,
+    ) -> Reply<pb::DismissNotificationResponse> {
+        let deadline = deadline::of_work(&request);
+        let request = request.into_inner();
+        field::request_id(&request.request_id)?;
+        let change = Move {
+            id: request.id,
+            transition: Transition::Dismiss,
+            actor: field::actor(request.actor, request.surface),
+        };
+        let notification = self.move_to(change, deadline).await?;
+        Ok(Response::new(pb::DismissNotificationResponse {
+            notification,
+        }))
+    }
+
+    async fn cancel_notification(
+        &self,
+        request: Request<pb::CancelNotificationRequest>,
+    ) -> Reply<pb::CancelNotificationResponse> {
+        let deadline = deadline::of_work(&request);
+        let request = request.into_inner();
+        field::request_id(&request.request_id)?;
+        let change = Move {
+            id: request.id,
+            transition: Transition::Cancel,
+            actor: field::actor(request.actor, request.surface),
+        };
+        let notification = self.move_to(change, deadline).await?;
+        Ok(Response::new(pb::CancelNotificationResponse {
+            notification,
+        }))
+    }
+
+    async fn wait_notification(
+        &self,
+        request: Request<pb::WaitNotificationRequest>,
+    ) -> Reply<pb::WaitNotificationResponse> {
+        let request = request.into_inner();
+        let timeout = match request.timeout {
+            None => DEFAULT_WAIT,
+            Some(span) => field::duration("timeout", span)?.min(MAX_WAIT),
+        };
+        let _slot = self.waiters.take()?;
+        let wait = self.notifications.wait(request.id, timeout, &self.stop);
+        let notification = Some(field::to_notification(wait.await?));
+        Ok(Response::new(pb::WaitNotificationResponse { notification }))
+    }
+
+    type WatchNotificationsStream =
+        Pin<Box<dyn Stream<Item = Result<pb::WatchNotificationsResponse, Status>> + Send>>;
+
+    async fn watch_notifications(
+        &self,
+        request: Request<pb::WatchNotificationsRequest>,
+    ) -> Reply<Self::WatchNotificationsStream> {
+        let request = request.into_inner();
+        let filter = ChangeFilter {
+            notifications: field::filter(request.filter)?,
+            kinds: field::change_kinds(&request.kinds)?,
+        };
+        let start = watch_start(request.after, request.start_at)?;
+        let slot = self.watchers.take()?;
+        let watch = self.notifications.watch(start, filter).await?;
+        let epoch = watch.bounds.epoch.clone();
+        let parts = stream::feed(watch, self.stop.clone(), slot);
+        let messages = parts.map(move |part| part.map(|part| watch_message(part, &epoch)));
+        Ok(Response::new(Box::pin(messages)))
+    }
+}
+
+fn watch_start(after: Option<pb::Cursor>, start_at: i32) -> Result<WatchStart> {
+    use pb::StartAt;
+    match (after, StartAt::try_from(start_at)) {
+        (_, Err(_)) => Err(field::unknown("start_at", start_at)),
+        (Some(after), Ok(StartAt::Unspecified)) => Ok(WatchStart::After(field::cursor(after))),
+        (Some(_), Ok(_)) => Err(Error::invalid(
+            "start_at",
+            "must not be given together with `after`",
+        )),
+        (None, Ok(StartAt::Unspecified | StartAt::Now)) => Ok(WatchStart::Now),
+        (None, Ok(StartAt::Oldest)) => Ok(WatchStart::Oldest),
+        (None, Ok(StartAt::Snapshot)) => Ok(WatchStart::Snapshot),
+    }
+}
+
+fn watch_message(
+    part: Part<pb::Notification, pb::NotificationEvent>,
+    epoch: &str,
+) -> pb::WatchNotificationsResponse {
+    let cursor = |sequence| {
+        Some(pb::Cursor {
+            epoch: epoch.to_owned(),
+            sequence,
+        })
+    };
+    let message = match part {
+        Part::Started {
+            sequence,
+            head,
+            oldest,
+        } => WatchMessage::Started(pb::WatchStarted {
+            cursor: cursor(sequence),
+            head_sequence: head,
+            oldest_sequence: oldest,
+        }),
+        Part::Snapshot { items, last } => WatchMessage::Snapshot(pb::WatchSnapshot {
+            notifications: items,
+            last,
+        }),
+        Part::Events(events) => WatchMessage::Events(pb::WatchEvents { events }),
+        Part::Progress(sequence) => WatchMessage::Progress(pb::WatchProgress {
+            cursor: cursor(sequence),
+        }),
+    };
+    pb::WatchNotificationsResponse {
+        message: Some(message),
+    }
+}
+
+/// Renders the notifications of a page, as many as go into one message; the next page starts after the last of them.
+fn cut_page(
+    notifications: Vec<Notification>,
+    next: Option<PageKey>,
+    order: Order,
+) -> (Vec<pb::Notification>, Option<PageKey>) {
+    let mut notifications = VecDeque::from(notifications);
+    let mut page = Vec::with_capacity(notifications.len());
+    let mut bytes = 0;
+    while let Some(notification) = notifications.pop_front() {
+        let place = PageKey {
+            rank: match order {
+                Order::MostUrgentFirst => rank(&notification.priority),
+                Order::NewestFirst | Order::OldestFirst => 0,
+            },
+            id: notification.id,
+        };
+        let message = field::to_notification(notification);
+        bytes += message.encoded_len();
+        page.push(message);
+        if bytes >= PAGE_BYTES && !notifications.is_empty() {
+            return (page, Some(place));
+        }
+    }
+    (page, next)
+}
+
+#[cfg(test)]
+mod tests;

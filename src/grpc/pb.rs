@@ -1,0 +1,40 @@
+//! The generated messages and server stubs of `proto/`. Nothing else in the crate includes generated code.
+
+/// The descriptors of every file of `proto/` and of what they import, for reflection.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
+
+/// `barista.notification`.
+pub mod notification {
+    /// `barista.notification.v1`.
+    #[expect(
+        unused_qualifications,
+        clippy::allow_attributes,
+        clippy::too_many_lines,
+        reason = "generated; its documentation is in proto/"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("barista.notification.v1");
+    }
+}
+
+/// `barista.admin`.
+pub mod admin {
+    /// `barista.admin.v1`.
+    #[expect(
+        unused_qualifications,
+        clippy::allow_attributes,
+        clippy::too_many_lines,
+        reason = "generated; its documentation is in proto/"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("barista.admin.v1");
+    }
+}
+
+/// `barista.error`.
+pub mod error {
+    /// `barista.error.v1`.
+    pub mod v1 {
+        tonic::include_proto!("barista.error.v1");
+    }
+}

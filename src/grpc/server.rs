@@ -1,0 +1,267 @@
+//! The gRPC server: which services there are, what it allows, and how it stops.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+use tonic::transport::server::{Connected, UdsConnectInfo};
+use tonic_health::ServingStatus;
+use tonic_health::server::{HealthReporter, HealthService};
+
+use super::admin::{self, ServerIdentity};
+use super::layer::BorderLayer;
+use super::notification;
+use super::pb::DESCRIPTOR_SET;
+use super::pb::admin::v1::admin_service_server::{self, AdminServiceServer};
+use super::pb::notification::v1::notification_service_server::{self, NotificationServiceServer};
+use super::sever::Severable;
+use super::stream::Slots;
+use crate::domain::admin::StoreAdmin;
+use crate::domain::notifications::Notifications;
+
+/// The largest request to one of the standard services, in bytes.
+const STANDARD_REQUEST_BYTES: usize = 16 * 1024;
+/// The largest response of one of the standard services, in bytes: reflection sends whole files.
+const STANDARD_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
+/// How often a connection with open calls is asked whether anybody is there, and how long the answer may take. A client that is
+/// stopped for less than that keeps its streams.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most bytes of a request's headers.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// The largest HTTP/2 frame that is accepted, in bytes: the least that the protocol allows.
+const MAX_FRAME_BYTES: u32 = 16 * 1024;
+/// How many streams of a connection may be reset by us for protocol errors before it is closed.
+const MAX_ERROR_RESETS: usize = 1_024;
+/// How long clients get to read what was sent last, once no call is left.
+const FLUSH: Duration = Duration::from_millis(100);
+/// How long to wait after a connection could not be accepted, as when no file descriptor is left: it would fail again at once.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// What the server allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest request, in bytes.
+    pub request_bytes: usize,
+    /// The largest response or message of a stream, in bytes. Pages and parts are cut far below it; only a single notification that
+    /// direct tooling wrote can reach it.
+    pub response_bytes: usize,
+    /// How many calls one connection may have open.
+    pub streams_per_connection: u32,
+    /// How many watches are served at a time.
+    pub watchers: usize,
+    /// How many waits are served at a time.
+    pub waiters: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_bytes: 4 * 1024 * 1024,
+            response_bytes: 64 * 1024 * 1024,
+            streams_per_connection: 512,
+            watchers: 2_048,
+            waiters: 8_192,
+        }
+    }
+}
+
+/// What is served.
+#[derive(Clone)]
+pub struct Services {
+    /// Notifications.
+    pub notifications: Arc<Notifications>,
+    /// The store, as an operator sees it.
+    pub admin: Arc<dyn StoreAdmin>,
+    /// Who the daemon is.
+    pub identity: ServerIdentity,
+}
+
+/// Why the server could not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The descriptors of the API do not fit together: a defect of the build.
+    #[error("could not prepare reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("could not serve: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves the connections of `incoming` until `stop`.
+///
+/// On `stop` no more connections are accepted, health says NOT_SERVING, streams and waits end with SHUTTING_DOWN, and calls that have
+/// begun are finished. When none is left, and after `grace` at the latest, all connections are closed: no client can hold the daemon up.
+///
+/// # Errors
+///
+/// [`ServeError`], before the first connection is accepted.
+pub async fn serve<IO>(
+    services: Services,
+    limits: Limits,
+    incoming: impl Stream<Item = io::Result<IO>>,
+    stop: CancellationToken,
+    grace: Duration,
+) -> Result<(), ServeError>
+where
+    IO: AsyncRead + AsyncWrite + Connected<ConnectInfo = UdsConnectInfo> + Unpin + Send + 'static,
+{
+    let rpcs = TaskTracker::new();
+    let drain = CancellationToken::new();
+    let sever = CancellationToken::new();
+    let health = healthy().await;
+    let border = BorderLayer {
+        owner: services.identity.uid,
+        rpcs: rpcs.clone(),
+        drain: drain.clone(),
+    };
+    let routes = routes(services, &limits, &health, &rpcs, &stop)?;
+    let incoming = incoming.then(|accepted| accept(accepted, sever.clone()));
+    let stopping = async {
+        stop.cancelled().await;
+        set_health(&health, ServingStatus::NotServing).await;
+        // Only now, so that whoever watches the health hears of it before the stream ends.
+        drain.cancel();
+    };
+    let mut serving = pin!(
+        http2(&limits)
+            .layer(border)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, stopping)
+    );
+    tokio::select! {
+        served = &mut serving => return Ok(served?),
+        () = stop.cancelled() => {}
+    }
+    let end = Instant::now() + grace;
+    let drained = async {
+        rpcs.close();
+        rpcs.wait().await;
+        tokio::time::sleep(FLUSH).await;
+    };
+    tokio::select! {
+        served = &mut serving => return Ok(served?),
+        () = drained => {}
+        () = tokio::time::sleep_until(end - FLUSH.min(grace / 2)) => {
+            tracing::warn!(calls = rpcs.len(), "closing connections with calls that have not ended");
+        }
+    }
+    sever.cancel();
+    match tokio::time::timeout_at(end, serving).await {
+        Ok(served) => Ok(served?),
+        Err(_) => Ok(()),
+    }
+}
+
+async fn accept<IO>(
+    accepted: io::Result<IO>,
+    sever: CancellationToken,
+) -> io::Result<Severable<IO>> {
+    match accepted {
+        Ok(io) => Ok(Severable::new(io, sever)),
+        Err(error) => {
+            tracing::warn!(%error, "could not accept a connection");
+            tokio::time::sleep(ACCEPT_RETRY).await;
+            Err(error)
+        }
+    }
+}
+
+/// HTTP/2 as it is spoken here. Nothing is left at a default that might be "no limit". Windows are the protocol's own: larger ones were
+/// not faster over a Unix socket.
+fn http2(limits: &Limits) -> tonic::transport::Server {
+    let streams = usize::try_from(limits.streams_per_connection).unwrap_or(usize::MAX);
+    tonic::transport::Server::builder()
+        .accept_http1(false)
+        .max_concurrent_streams(limits.streams_per_connection)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        // A client whose calls all run into their deadlines at once resets as many as it may have open.
+        .http2_max_pending_accept_reset_streams(Some(streams))
+        .http2_max_local_error_reset_streams(Some(MAX_ERROR_RESETS))
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .max_frame_size(MAX_FRAME_BYTES)
+}
+
+fn routes(
+    services: Services,
+    limits: &Limits,
+    health: &HealthReporter,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Routes, ServeError> {
+    let notifications = notification::Handler::new(
+        Arc::clone(&services.notifications),
+        Slots::new(limits.watchers),
+        Slots::new(limits.waiters),
+        tasks.clone(),
+        stop.clone(),
+    );
+    let admin = admin::Handler {
+        store: services.admin,
+        notifications: services.notifications,
+        identity: Arc::new(services.identity),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    let health = HealthService::from_health_reporter(health.clone());
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(Routes::new(
+        NotificationServiceServer::new(notifications)
+            .max_decoding_message_size(limits.request_bytes)
+            .max_encoding_message_size(limits.response_bytes),
+    )
+    .add_service(
+        AdminServiceServer::new(admin)
+            .max_decoding_message_size(limits.request_bytes)
+            .max_encoding_message_size(limits.response_bytes),
+    )
+    .add_service(
+        tonic_health::pb::health_server::HealthServer::new(health)
+            .max_decoding_message_size(STANDARD_REQUEST_BYTES)
+            .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
+    )
+    .add_service(
+        reflection()
+            .build_v1()?
+            .max_decoding_message_size(STANDARD_REQUEST_BYTES)
+            .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
+    )
+    .add_service(
+        reflection()
+            .build_v1alpha()?
+            .max_decoding_message_size(STANDARD_REQUEST_BYTES)
+            .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
+    ))
+}
+
+async fn healthy() -> HealthReporter {
+    let health = HealthReporter::new();
+    set_health(&health, ServingStatus::Serving).await;
+    health
+}
+
+/// Sets the health of the server, which the empty name means, and of each service.
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    for name in [
+        "",
+        notification_service_server::SERVICE_NAME,
+        admin_service_server::SERVICE_NAME,
+    ] {
+        health.set_service_status(name, status).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
