@@ -1,1 +1,4 @@
-//! placeholder
+//! Barista's daemon as a library.
+
+pub mod cli;
+pub mod config;
