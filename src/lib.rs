@@ -3,4 +3,6 @@
 pub mod cli;
 pub mod config;
 pub mod data_dir;
+pub mod instance;
 pub mod platform;
+pub mod socket;
