@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod daemon;
 pub mod data_dir;
 pub mod domain;
 pub mod grpc;

@@ -8,6 +8,7 @@ mod job;
 mod journal;
 mod list;
 mod notification;
+mod opened;
 mod readers;
 mod reconcile;
 mod row;

@@ -1,14 +1,16 @@
 //! The store as a whole: the conformance suite, and what only SQLite and its other users can do.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use barista_locate::{Located, Source};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::store::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
+use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{CheckpointMode, StoreAdmin};
 use crate::domain::change::ChangeKind;
 use crate::domain::clock::{Clock, Timestamp};
@@ -32,7 +34,7 @@ struct Bench {
     directory: TempDir,
     store: Arc<SqliteStore>,
     disk: Arc<AtomicU64>,
-    missing: Arc<Mutex<Option<String>>>,
+    database: DatabasePath,
 }
 
 impl Bench {
@@ -42,19 +44,24 @@ impl Bench {
 
     fn open_in(directory: TempDir) -> Self {
         let disk = Arc::new(AtomicU64::new(u64::MAX));
-        let missing = Arc::new(Mutex::new(None));
-        let (free, gone) = (Arc::clone(&disk), Arc::clone(&missing));
+        let free = Arc::clone(&disk);
+        let located = Located {
+            path: directory.path().join("data"),
+            source: Source::Flag,
+        };
+        let data_dir = DataDir::open(&located, data_dir::Options::default()).expect("a directory");
+        let database = data_dir.database(NOTIFICATIONS_FILE).expect("a path");
         let surroundings = Surroundings {
-            still_there: Box::new(move || gone.lock().expect("a lock").clone().map_or(Ok(()), Err)),
             disk_available: Box::new(move || Ok(free.load(Ordering::SeqCst))),
             wal_locks: Box::new(Vec::new),
         };
         let options = Options {
-            path: directory.path().join(NOTIFICATIONS_FILE),
+            path: database.clone(),
             clock: Arc::new(Still),
             surroundings: Arc::new(surroundings),
             queue_capacity: 256,
             batch_writes: 64,
+            batch_bytes: 1024 * 1024,
             readers: 2,
             cache_kib: 1024,
             busy_timeout: Duration::from_secs(30),
@@ -71,17 +78,13 @@ impl Bench {
             directory,
             store,
             disk,
-            missing,
+            database,
         }
-    }
-
-    fn path(&self) -> std::path::PathBuf {
-        self.directory.path().join(NOTIFICATIONS_FILE)
     }
 
     /// A connection such as direct tooling makes.
     fn foreign(&self) -> Connection {
-        foreign(&self.path())
+        foreign(self.database.path())
     }
 
     async fn create(&self, title: &str) -> Result<Notification, Error> {
@@ -346,22 +349,34 @@ async fn a_nearly_full_disk_refuses_writes_and_goes_on_reading() {
 }
 
 #[tokio::test]
-async fn a_replaced_file_stops_writes_until_it_is_back() {
-    let bench = Bench::open();
-    bench.create("before").await.expect("created");
-    *bench.missing.lock().expect("a lock") = Some("somebody moved it; move it back".to_owned());
-    let refused = loop {
-        match bench.create("into the void").await {
-            Ok(_) => tokio::task::yield_now().await,
-            Err(error) => break error,
+async fn a_moved_file_stops_writes_until_it_is_back() {
+    for file in [
+        DatabaseFile::Main,
+        DatabaseFile::Wal,
+        DatabaseFile::SharedMemory,
+    ] {
+        let bench = Bench::open();
+        bench.create("before").await.expect("created");
+        let (here, away) = (
+            bench.database.path_of(file),
+            bench.directory.path().join("away"),
+        );
+        std::fs::rename(&here, &away).expect("a move");
+        let refused = loop {
+            match bench.create("into the void").await {
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) => break error,
+            }
+        };
+        let name = here.display().to_string();
+        assert!(
+            matches!(&refused, Error::DatabaseUnavailable { reason } if reason.contains(&name)),
+            "{refused:?}"
+        );
+        std::fs::rename(&away, &here).expect("a move back");
+        while bench.create("after").await.is_err() {
+            tokio::task::yield_now().await;
         }
-    };
-    assert!(
-        matches!(&refused, Error::DatabaseUnavailable { reason } if reason.contains("move it back"))
-    );
-    *bench.missing.lock().expect("a lock") = None;
-    while bench.create("after").await.is_err() {
-        tokio::task::yield_now().await;
     }
 }
 
