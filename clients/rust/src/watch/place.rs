@@ -1,0 +1,207 @@
+//! Where a watch is: what has come, what has been handed out, and where to resume.
+
+use std::collections::VecDeque;
+
+use crate::error::Error;
+use crate::pb::notification::v1::watch_notifications_response::Message;
+use crate::pb::notification::v1::{
+    Cursor, NotificationEvent, StartAt, WatchNotificationsRequest, WatchSnapshot, WatchStarted,
+};
+use crate::watch::WatchItem;
+
+/// Whether this request asks for a snapshot first.
+fn wants_snapshot(request: &WatchNotificationsRequest) -> bool {
+    request.after.is_none() && request.start_at() == StartAt::Snapshot
+}
+
+/// What the caller has seen.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Where the stream stands, once it has started.
+    cursor: Option<Cursor>,
+    /// Whether a snapshot has been asked for and not handed out completely.
+    in_snapshot: bool,
+}
+
+impl Place {
+    pub(crate) fn new(request: &WatchNotificationsRequest) -> Self {
+        Self {
+            cursor: None,
+            in_snapshot: wants_snapshot(request),
+        }
+    }
+
+    pub(crate) fn cursor(&self) -> Option<&Cursor> {
+        self.cursor.as_ref().filter(|_| !self.in_snapshot)
+    }
+
+    /// Takes note that the caller gets `item`.
+    pub(crate) fn hand_out(&mut self, item: &WatchItem) {
+        match item {
+            WatchItem::Started(started) => self.cursor.clone_from(&started.cursor),
+            WatchItem::Snapshot { last, .. } => self.in_snapshot = !last,
+            WatchItem::Event(event) => {
+                if let Some(cursor) = &mut self.cursor {
+                    cursor.sequence = event.sequence;
+                }
+            }
+            WatchItem::Progress(cursor) => self.cursor = Some(cursor.clone()),
+            WatchItem::Interrupted(_) | WatchItem::Resumed(_) | WatchItem::SnapshotRestarted => {}
+        }
+    }
+}
+
+/// What the daemon has sent, over all connections of one watch; refuses whatever would be a gap, a duplicate or out of order.
+#[derive(Debug)]
+pub(crate) struct Track {
+    request: WatchNotificationsRequest,
+    phase: Phase,
+    /// Whether the current connection has sent its first message.
+    started: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nothing has come.
+    Fresh,
+    /// The snapshot is coming; the changes start behind the cursor.
+    Snapshot(Cursor),
+    /// Everything up to the cursor has come.
+    Following(Cursor),
+}
+
+impl Track {
+    pub(crate) fn new(request: WatchNotificationsRequest) -> Self {
+        Self {
+            request,
+            phase: Phase::Fresh,
+            started: false,
+        }
+    }
+
+    /// The request for a new connection. `true`: a snapshot that was begun is begun again.
+    pub(crate) fn reconnect(&mut self) -> (WatchNotificationsRequest, bool) {
+        self.started = false;
+        let mut request = self.request.clone();
+        match std::mem::replace(&mut self.phase, Phase::Fresh) {
+            Phase::Fresh => (request, false),
+            Phase::Snapshot(_) => (request, true),
+            Phase::Following(cursor) => {
+                request.after = Some(cursor.clone());
+                request.start_at = StartAt::Unspecified.into();
+                self.phase = Phase::Following(cursor);
+                (request, false)
+            }
+        }
+    }
+
+    /// Checks a message and turns it into items.
+    pub(crate) fn accept(
+        &mut self,
+        message: Message,
+        items: &mut VecDeque<WatchItem>,
+    ) -> Result<(), Error> {
+        match message {
+            Message::Started(started) if !self.started => {
+                items.push_back(self.start(started)?);
+                self.started = true;
+            }
+            Message::Started(_) => return Err(broken("a watch started twice")),
+            _ if !self.started => return Err(broken("a watch did not begin with its start")),
+            Message::Snapshot(part) => items.push_back(self.snapshot(part)?),
+            Message::Events(batch) => {
+                for event in batch.events {
+                    items.push_back(self.event(event)?);
+                }
+            }
+            Message::Progress(progress) => {
+                let cursor = progress
+                    .cursor
+                    .ok_or_else(|| broken("progress came without its cursor"))?;
+                items.push_back(self.progress(cursor)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, started: WatchStarted) -> Result<WatchItem, Error> {
+        let cursor = started
+            .cursor
+            .clone()
+            .ok_or_else(|| broken("a watch started without its cursor"))?;
+        if let Phase::Following(expected) = &self.phase {
+            if *expected != cursor {
+                return Err(elsewhere(expected, &cursor));
+            }
+            return Ok(WatchItem::Resumed(started));
+        }
+        if let Some(after) = &self.request.after
+            && (after.sequence != cursor.sequence
+                || !(after.epoch.is_empty() || after.epoch == cursor.epoch))
+        {
+            return Err(elsewhere(after, &cursor));
+        }
+        self.phase = if wants_snapshot(&self.request) {
+            Phase::Snapshot(cursor)
+        } else {
+            Phase::Following(cursor)
+        };
+        Ok(WatchItem::Started(started))
+    }
+
+    fn snapshot(&mut self, part: WatchSnapshot) -> Result<WatchItem, Error> {
+        let Phase::Snapshot(cursor) = &self.phase else {
+            return Err(broken("a part of a snapshot came where none was due"));
+        };
+        if part.last {
+            self.phase = Phase::Following(cursor.clone());
+        }
+        Ok(WatchItem::Snapshot {
+            notifications: part.notifications,
+            last: part.last,
+        })
+    }
+
+    fn event(&mut self, event: NotificationEvent) -> Result<WatchItem, Error> {
+        let cursor = self.following()?;
+        if event.sequence <= cursor.sequence {
+            return Err(broken(&format!(
+                "event {} came after {}",
+                event.sequence, cursor.sequence
+            )));
+        }
+        cursor.sequence = event.sequence;
+        Ok(WatchItem::Event(event))
+    }
+
+    fn progress(&mut self, to: Cursor) -> Result<WatchItem, Error> {
+        let cursor = self.following()?;
+        if to.epoch != cursor.epoch || to.sequence < cursor.sequence {
+            return Err(elsewhere(cursor, &to));
+        }
+        cursor.sequence = to.sequence;
+        Ok(WatchItem::Progress(to))
+    }
+
+    fn following(&mut self) -> Result<&mut Cursor, Error> {
+        match &mut self.phase {
+            Phase::Following(cursor) => Ok(cursor),
+            Phase::Fresh | Phase::Snapshot(_) => {
+                Err(broken("a change came before the snapshot was complete"))
+            }
+        }
+    }
+}
+
+fn broken(what: &str) -> Error {
+    Error::InvalidReply(what.to_owned())
+}
+
+fn elsewhere(expected: &Cursor, found: &Cursor) -> Error {
+    let place = |cursor: &Cursor| format!("{} of epoch \"{}\"", cursor.sequence, cursor.epoch);
+    broken(&format!(
+        "a watch that was at {} went on at {}",
+        place(expected),
+        place(found)
+    ))
+}
