@@ -78,11 +78,29 @@ async fn dispatch(app: &App, command: Command) -> Result<Exit> {
 
 impl App {
     fn new(cli: Cli) -> (Self, Command) {
-        let Global { data_dir, socket, no_autostart, json, quiet, color } = cli.global;
-        let autostart =
-            if no_autostart { Autostart::Never } else { Autostart::Allowed { daemon: None } };
+        let Global {
+            data_dir,
+            socket,
+            no_autostart,
+            json,
+            quiet,
+            color,
+        } = cli.global;
+        let autostart = if no_autostart {
+            Autostart::Never
+        } else {
+            Autostart::Allowed { daemon: None }
+        };
         let output = Output::new(json, quiet, color);
-        (Self { output, data_dir, socket, autostart }, cli.command)
+        (
+            Self {
+                output,
+                data_dir,
+                socket,
+                autostart,
+            },
+            cli.command,
+        )
     }
 
     /// Connects, and starts the daemon where none runs, unless `--no-autostart` was given.
@@ -104,15 +122,20 @@ impl App {
 
     /// How to find the daemon, as typed.
     pub(crate) fn options(&self) -> ConnectOptions {
-        ConnectOptions::new().data_dir(self.data_dir.clone()).socket(self.socket.clone())
+        ConnectOptions::new()
+            .data_dir(self.data_dir.clone())
+            .socket(self.socket.clone())
     }
 
     /// The data directory by the rule that the daemon follows too. Nobody has looked whether it exists.
     pub(crate) fn located(&self) -> Result<Located> {
         let what = "cannot find the data directory";
         let current = std::env::current_dir().map_err(|error| Failure::io(what, &error))?;
-        barista_locate::data_dir(self.data_dir.as_deref(), |name| std::env::var_os(name), &current)
-            .map_err(|error| Failure::usage(what, error))
+        barista_locate::data_dir(
+            self.data_dir.as_deref(),
+            |name| std::env::var_os(name),
+            &current,
+        )
+        .map_err(|error| Failure::usage(what, error))
     }
 }
-

@@ -13,7 +13,11 @@ use crate::output::Color;
 /// Agents ask with `ask` and tell with `notify`; people answer from `inbox` with `respond`. The daemon is started when it is needed.
 #[derive(Debug, Parser)]
 #[command(name = "barista", version, after_long_help = exit::help())]
-#[command(max_term_width = 100, disable_help_subcommand = true, propagate_version = true)]
+#[command(
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    propagate_version = true
+)]
 pub(crate) struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -94,7 +98,11 @@ pub(crate) enum Command {
 pub(crate) fn explain(error: &clap::Error) -> Exit {
     // A closed pipe, as in `barista --help | head -1`, is no failure.
     let _closed = error.print();
-    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+    if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    }
 }
 
 #[cfg(test)]

@@ -42,11 +42,20 @@ const TABLE: [(Exit, &str); 14] = [
     (Exit::Done, "done; answered"),
     (Exit::Failed, "unexpected failure; doctor found a problem"),
     (Exit::Usage, "usage or configuration"),
-    (Exit::No, "answered \"no\": deny, decline, no or reject (ask, wait)"),
+    (
+        Exit::No,
+        "answered \"no\": deny, decline, no or reject (ask, wait)",
+    ),
     (Exit::NotPermitted, "not permitted"),
     (Exit::NotFound, "not found"),
-    (Exit::Conflict, "conflict: already answered, dismissed, cancelled or expired"),
-    (Exit::Unanswered, "dismissed, cancelled or expired without a response (ask, wait)"),
+    (
+        Exit::Conflict,
+        "conflict: already answered, dismissed, cancelled or expired",
+    ),
+    (
+        Exit::Unanswered,
+        "dismissed, cancelled or expired without a response (ask, wait)",
+    ),
     (Exit::StillOpen, "still open (wait --timeout 0)"),
     (Exit::Unreachable, "the daemon cannot be reached"),
     (Exit::TryAgain, "overloaded or busy: try again"),

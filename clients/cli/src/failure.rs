@@ -33,7 +33,11 @@ pub(crate) enum Failure {
 impl Failure {
     /// `what` failed because of `why`.
     pub(crate) fn new(exit: Exit, what: impl Display, why: impl Display) -> Self {
-        Self::Told { exit, message: format!("{what}: {why}"), next: None }
+        Self::Told {
+            exit,
+            message: format!("{what}: {why}"),
+            next: None,
+        }
     }
 
     /// A command line that cannot be meant.
@@ -58,7 +62,10 @@ impl Failure {
     }
 
     /// Writing to stdout failed.
-    #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the shape that map_err takes"
+    )]
     pub(crate) fn stdout(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::ClosedPipe,
@@ -91,10 +98,16 @@ impl Failure {
     pub(crate) fn report(&self) -> Option<String> {
         match self {
             Self::ClosedPipe | Self::Reported(_) => None,
-            Self::Told { message, next: None, .. } => Some(format!("barista: {message}")),
-            Self::Told { message, next: Some(next), .. } => {
-                Some(format!("barista: {message}\nnext: {next}"))
-            }
+            Self::Told {
+                message,
+                next: None,
+                ..
+            } => Some(format!("barista: {message}")),
+            Self::Told {
+                message,
+                next: Some(next),
+                ..
+            } => Some(format!("barista: {message}\nnext: {next}")),
         }
     }
 }
@@ -145,7 +158,10 @@ fn exit_of_reason(reason: ErrorReason) -> Exit {
 /// What to type after an error; `None` where its own text says so.
 fn next_of(error: &Error) -> Option<String> {
     let detail = |name: &str| {
-        error.rpc().and_then(|rpc| rpc.metadata.get(name)).map(|value| text::line(value))
+        error
+            .rpc()
+            .and_then(|rpc| rpc.metadata.get(name))
+            .map(|value| text::line(value))
     };
     let advice = match error.reason() {
         ErrorReason::NotificationNotFound => "barista inbox --all".to_owned(),
@@ -153,19 +169,30 @@ fn next_of(error: &Error) -> Option<String> {
         ErrorReason::ResponseNotAllowed => {
             format!("barista respond {} ({})", detail("id")?, detail("options")?)
         }
-        ErrorReason::RequestIdReused => format!("barista show {}, or another --request-id", detail("id")?),
+        ErrorReason::RequestIdReused => {
+            format!("barista show {}, or another --request-id", detail("id")?)
+        }
         ErrorReason::SequenceCompacted => {
-            format!("barista watch --since {}", detail("oldest_sequence")?.parse::<i64>().ok()? - 1)
+            format!(
+                "barista watch --since {}",
+                detail("oldest_sequence")?.parse::<i64>().ok()? - 1
+            )
         }
         ErrorReason::UnknownCursor => "barista watch --since all".to_owned(),
-        ErrorReason::PeerNotPermitted => "name a data directory of your own with --data-dir".to_owned(),
-        ErrorReason::DatabaseBusy => "try again; barista status names who holds the lock".to_owned(),
+        ErrorReason::PeerNotPermitted => {
+            "name a data directory of your own with --data-dir".to_owned()
+        }
+        ErrorReason::DatabaseBusy => {
+            "try again; barista status names who holds the lock".to_owned()
+        }
         ErrorReason::QueueFull | ErrorReason::TooManyStreams | ErrorReason::ShuttingDown => {
             "try again in a moment".to_owned()
         }
         ErrorReason::CommitUnknown => "barista inbox shows whether it was stored".to_owned(),
         ErrorReason::DiskFull => "make room on the disk; barista doctor says where".to_owned(),
-        ErrorReason::DatabaseUnavailable | ErrorReason::Internal => "barista daemon logs".to_owned(),
+        ErrorReason::DatabaseUnavailable | ErrorReason::Internal => {
+            "barista daemon logs".to_owned()
+        }
         ErrorReason::MethodNotFound => "barista daemon restart".to_owned(),
         _ => return None,
     };
@@ -203,8 +230,16 @@ mod tests {
     #[test]
     fn an_absent_daemon_is_unreachable_and_a_foreign_one_not_permitted() {
         let socket = PathBuf::from("/s");
-        assert_eq!(exit_of(&Error::NotRunning { socket: socket.clone() }), Exit::Unreachable);
-        let foreign = Error::UntrustedSocket { socket, reason: String::new() };
+        assert_eq!(
+            exit_of(&Error::NotRunning {
+                socket: socket.clone()
+            }),
+            Exit::Unreachable
+        );
+        let foreign = Error::UntrustedSocket {
+            socket,
+            reason: String::new(),
+        };
         assert_eq!(exit_of(&foreign), Exit::NotPermitted);
     }
 

@@ -56,7 +56,11 @@ impl AgentArgs {
 impl ResponderArgs {
     /// What was typed, else what the environment says, else nothing.
     pub(crate) fn resolve(&self, environment: Environment<'_>) -> String {
-        first(self.name.as_deref(), &["BARISTA_USER", "USER", "LOGNAME"], environment)
+        first(
+            self.name.as_deref(),
+            &["BARISTA_USER", "USER", "LOGNAME"],
+            environment,
+        )
     }
 }
 
@@ -82,20 +86,31 @@ mod tests {
     use super::*;
 
     fn environment<'a>(pairs: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> + 'a {
-        move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
+        move |name| {
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value.into())
+        }
     }
 
     #[test]
     fn flags_win_over_the_environment() {
-        let args =
-            AgentArgs { agent: Some("typed".to_owned()), session: None, project: None };
+        let args = AgentArgs {
+            agent: Some("typed".to_owned()),
+            session: None,
+            project: None,
+        };
         let variables = environment(&[
             ("BARISTA_AGENT", "variable"),
             ("BARISTA_SESSION", ""),
             ("CLAUDE_CODE_SESSION_ID", "abc"),
         ]);
-        let expected =
-            Agent { agent: "typed".to_owned(), session: "abc".to_owned(), project: String::new() };
+        let expected = Agent {
+            agent: "typed".to_owned(),
+            session: "abc".to_owned(),
+            project: String::new(),
+        };
         assert_eq!(args.resolve(&variables), expected);
     }
 
@@ -105,7 +120,13 @@ mod tests {
         assert_eq!(ResponderArgs { name: None }.resolve(&variables), "ann");
         let variables = environment(&[("USER", "ann"), ("BARISTA_USER", "Ann B.")]);
         assert_eq!(ResponderArgs { name: None }.resolve(&variables), "Ann B.");
-        assert_eq!(ResponderArgs { name: Some("bob".to_owned()) }.resolve(&variables), "bob");
+        assert_eq!(
+            ResponderArgs {
+                name: Some("bob".to_owned())
+            }
+            .resolve(&variables),
+            "bob"
+        );
         assert_eq!(ResponderArgs { name: None }.resolve(&|_| None), "");
     }
 }

@@ -41,7 +41,10 @@ fn read(source: impl Read, name: &str) -> Result<String> {
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::io(format!("cannot read {name}"), &error))?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(Failure::usage(format!("cannot use {name}"), "it is larger than 4 MiB"));
+        return Err(Failure::usage(
+            format!("cannot use {name}"),
+            "it is larger than 4 MiB",
+        ));
     }
     String::from_utf8(bytes)
         .map_err(|_invalid| Failure::usage(format!("cannot use {name}"), "it is not UTF-8 text"))
@@ -51,7 +54,9 @@ fn read(source: impl Read, name: &str) -> Result<String> {
 pub(crate) fn id(typed: &str) -> Result<i64, String> {
     match typed.strip_prefix('#').unwrap_or(typed).parse() {
         Ok(id) if id > 0 => Ok(id),
-        _ => Err(format!("{typed:?} is not the id of a notification, such as 12")),
+        _ => Err(format!(
+            "{typed:?} is not the id of a notification, such as 12"
+        )),
     }
 }
 
@@ -70,8 +75,12 @@ pub(crate) fn limit(typed: &str) -> Result<Duration, String> {
 
 /// What to say when a prompt is needed and there is nobody to ask.
 pub(crate) fn nobody_to_ask(what: &str, next: &str) -> Failure {
-    Failure::new(Exit::Usage, what, "stdin and stderr are not both terminals, so nobody can be asked")
-        .next(next.to_owned())
+    Failure::new(
+        Exit::Usage,
+        what,
+        "stdin and stderr are not both terminals, so nobody can be asked",
+    )
+    .next(next.to_owned())
 }
 
 #[cfg(test)]

@@ -10,9 +10,8 @@ use serde_json::Value;
 use crate::failure::{Failure, Result};
 
 /// The descriptors of all messages. Decoding them takes longer than a call, so only JSON output pays for it.
-static POOL: LazyLock<Result<DescriptorPool, String>> = LazyLock::new(|| {
-    DescriptorPool::decode(pb::DESCRIPTOR_SET).map_err(|error| error.to_string())
-});
+static POOL: LazyLock<Result<DescriptorPool, String>> =
+    LazyLock::new(|| DescriptorPool::decode(pb::DESCRIPTOR_SET).map_err(|error| error.to_string()));
 
 /// A message that is printed as JSON.
 pub(crate) trait Named: Message {
@@ -48,7 +47,9 @@ pub(crate) fn value<M: Named>(message: &M) -> Result<Value> {
         .get_message_by_name(M::NAME)
         .ok_or_else(|| defect(format!("unknown message {}", M::NAME)))?;
     let mut dynamic = DynamicMessage::new(descriptor);
-    dynamic.transcode_from(message).map_err(|error| defect(error.to_string()))?;
+    dynamic
+        .transcode_from(message)
+        .map_err(|error| defect(error.to_string()))?;
     serde_json::to_value(&dynamic).map_err(|error| defect(error.to_string()))
 }
 

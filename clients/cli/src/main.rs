@@ -16,6 +16,7 @@ mod log_file;
 mod outcome;
 mod output;
 mod picker;
+mod process;
 mod render;
 mod signals;
 mod span;

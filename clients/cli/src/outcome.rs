@@ -25,7 +25,9 @@ pub(crate) fn is_closed(notification: &Notification) -> bool {
 
 /// Whether `response` says no.
 fn is_refusal(response: &str) -> bool {
-    REFUSALS.iter().any(|word| response.trim().eq_ignore_ascii_case(word))
+    REFUSALS
+        .iter()
+        .any(|word| response.trim().eq_ignore_ascii_case(word))
 }
 
 /// What to tell about a question that ended otherwise than by a person's response; `None` where the response says it all.
@@ -42,9 +44,10 @@ pub(crate) fn remark(notification: &Notification) -> Option<String> {
     };
     match notification.state() {
         NotificationState::Expired => Some(format!("#{id} expired without a response.")),
-        NotificationState::Dismissed | NotificationState::Cancelled => {
-            Some(format!("#{id} was {} without a response{by}.", words::state(notification)))
-        }
+        NotificationState::Dismissed | NotificationState::Cancelled => Some(format!(
+            "#{id} was {} without a response{by}.",
+            words::state(notification)
+        )),
         NotificationState::Responded => Some(format!("#{id} was closed{by} without a response.")),
         _ => None,
     }
@@ -60,7 +63,10 @@ mod tests {
         Notification {
             id: 12,
             state: state.into(),
-            response: response.map(|text| Response { text: text.to_owned(), ..Default::default() }),
+            response: response.map(|text| Response {
+                text: text.to_owned(),
+                ..Default::default()
+            }),
             ..Default::default()
         }
     }
@@ -68,10 +74,18 @@ mod tests {
     #[test]
     fn a_refusal_has_its_own_code_whatever_its_case() {
         for no in ["deny", "Decline", "NO", " reject\n"] {
-            assert_eq!(exit(&ended(NotificationState::Responded, Some(no))), Exit::No, "{no}");
+            assert_eq!(
+                exit(&ended(NotificationState::Responded, Some(no))),
+                Exit::No,
+                "{no}"
+            );
         }
         for yes in ["approve", "no problem", "", "yes, no"] {
-            assert_eq!(exit(&ended(NotificationState::Responded, Some(yes))), Exit::Done, "{yes}");
+            assert_eq!(
+                exit(&ended(NotificationState::Responded, Some(yes))),
+                Exit::Done,
+                "{yes}"
+            );
         }
     }
 
@@ -84,9 +98,18 @@ mod tests {
         ] {
             assert_eq!(exit(&ended(state, None)), Exit::Unanswered);
         }
-        assert_eq!(exit(&ended(NotificationState::Pending, None)), Exit::StillOpen);
-        assert_eq!(exit(&ended(NotificationState::Expired, Some("deny"))), Exit::No);
-        assert_eq!(exit(&ended(NotificationState::Expired, Some("wait"))), Exit::Done);
+        assert_eq!(
+            exit(&ended(NotificationState::Pending, None)),
+            Exit::StillOpen
+        );
+        assert_eq!(
+            exit(&ended(NotificationState::Expired, Some("deny"))),
+            Exit::No
+        );
+        assert_eq!(
+            exit(&ended(NotificationState::Expired, Some("wait"))),
+            Exit::Done
+        );
     }
 
     #[test]
@@ -97,7 +120,10 @@ mod tests {
             remark(&dismissed).as_deref(),
             Some("#12 was dismissed without a response by ann.")
         );
-        assert_eq!(remark(&ended(NotificationState::Responded, Some("yes"))), None);
+        assert_eq!(
+            remark(&ended(NotificationState::Responded, Some("yes"))),
+            None
+        );
         let mut default = ended(NotificationState::Expired, Some("deny"));
         if let Some(response) = &mut default.response {
             response.is_default = true;

@@ -41,14 +41,31 @@ impl Output {
         let stdout = io::stdout().lock();
         let choice = self.choice(&stdout);
         let mut stream = AutoStream::new(stdout, choice);
-        stream.write_all(rendered.as_bytes()).and_then(|()| stream.flush()).map_err(Failure::stdout)
+        stream
+            .write_all(rendered.as_bytes())
+            .and_then(|()| stream.flush())
+            .map_err(Failure::stdout)
+    }
+
+    /// Sends a control sequence of our own to the terminal on stdout.
+    pub(crate) fn control(&self, sequence: &str) -> Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout
+            .write_all(sequence.as_bytes())
+            .map_err(Failure::stdout)
     }
 
     /// Writes a line that a program may read, such as a response: exactly as it is, but made safe where it would reach a terminal.
     pub(crate) fn value(&self, value: &str) -> Result<()> {
         let mut stdout = io::stdout().lock();
-        let safe = if stdout.is_terminal() { text::block(value) } else { value.to_owned() };
-        writeln!(stdout, "{safe}").and_then(|()| stdout.flush()).map_err(Failure::stdout)
+        let safe = if stdout.is_terminal() {
+            text::block(value)
+        } else {
+            value.to_owned()
+        };
+        writeln!(stdout, "{safe}")
+            .and_then(|()| stdout.flush())
+            .map_err(Failure::stdout)
     }
 
     /// Writes a message as one line of JSON.
@@ -59,7 +76,9 @@ impl Output {
     /// Writes a JSON value as one line. JSON escapes C0 control characters itself.
     pub(crate) fn json_value(&self, value: &serde_json::Value) -> Result<()> {
         let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{value}").and_then(|()| stdout.flush()).map_err(Failure::stdout)
+        writeln!(stdout, "{value}")
+            .and_then(|()| stdout.flush())
+            .map_err(Failure::stdout)
     }
 
     /// Tells the person something that is not data, unless `--quiet` was given. Nobody can be told that stderr is broken.

@@ -15,9 +15,8 @@ pub(crate) struct Stop {
 impl Stop {
     /// Starts listening. Needs a runtime.
     pub(crate) fn listen() -> Result<Self> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Failure::io("cannot listen for signals", &error))
-        };
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::io("cannot listen for signals", &error));
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,

@@ -21,18 +21,28 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
         let (part, after) = part(rest).ok_or_else(|| usage(text))?;
-        total = total.checked_add(part).ok_or_else(|| format!("{text:?} is too long"))?;
+        total = total
+            .checked_add(part)
+            .ok_or_else(|| format!("{text:?} is too long"))?;
         rest = after;
     }
-    if text.is_empty() { Err(usage(text)) } else { Ok(total) }
+    if text.is_empty() {
+        Err(usage(text))
+    } else {
+        Ok(total)
+    }
 }
 
 /// Takes one number with its unit from the front.
 fn part(text: &str) -> Option<(Duration, &str)> {
-    let digits = text.find(|char: char| !char.is_ascii_digit()).filter(|at| *at > 0)?;
+    let digits = text
+        .find(|char: char| !char.is_ascii_digit())
+        .filter(|at| *at > 0)?;
     let (number, rest) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
-    let unit_end = rest.find(|char: char| !char.is_ascii_alphabetic()).unwrap_or(rest.len());
+    let unit_end = rest
+        .find(|char: char| !char.is_ascii_alphabetic())
+        .unwrap_or(rest.len());
     let (unit, rest) = rest.split_at(unit_end);
     let seconds = match unit {
         "ms" => return Some((Duration::from_millis(number), rest)),
@@ -101,20 +111,47 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_an_example() {
-        for text in ["", "m", "1x", "h1", "-5m", "1.5h", "10m!", "99999999999999999999s", "5 m"] {
+        for text in [
+            "",
+            "m",
+            "1x",
+            "h1",
+            "-5m",
+            "1.5h",
+            "10m!",
+            "99999999999999999999s",
+            "5 m",
+        ] {
             let error = parse(text).expect_err(text);
-            assert!(error.contains("10m") || error.contains("too long"), "{error}");
+            assert!(
+                error.contains("10m") || error.contains("too long"),
+                "{error}"
+            );
         }
         assert!(parse("18446744073709551615w").is_err());
     }
 
     #[test]
     fn ages_stay_short() {
-        let ages = [0, 1, 59, 60, 3_599, 3_600, 86_399, 86_400, 604_799, 604_800, 52 * 604_800];
+        let ages = [
+            0,
+            1,
+            59,
+            60,
+            3_599,
+            3_600,
+            86_399,
+            86_400,
+            604_799,
+            604_800,
+            52 * 604_800,
+        ];
         let texts: Vec<String> = ages.into_iter().map(short).collect();
         assert_eq!(
             texts,
-            ["now", "1s", "59s", "1m", "59m", "1h", "23h", "1d", "6d", "1w", "52w"]
+            [
+                "now", "1s", "59s", "1m", "59m", "1h", "23h", "1d", "6d", "1w", "52w"
+            ]
         );
     }
 

@@ -35,7 +35,10 @@ pub(crate) fn block(text: &str) -> String {
 
 /// Keeps the fields of a line apart for programs: backslash, tab and line breaks become `\\`, `\t`, `\n` and `\r`.
 pub(crate) fn field(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
+    text.replace('\\', "\\\\")
+        .replace('\t', "\\t")
+        .replace('\n', "\\n")
+        .replace('\r', "\\r")
 }
 
 fn push_safe(safe: &mut String, char: char) {
@@ -79,13 +82,18 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
 /// Cuts or pads `text` to exactly `columns`.
 pub(crate) fn column(text: &str, columns: usize) -> String {
     let mut cell = fit(text, columns);
-    cell.extend(std::iter::repeat_n(' ', columns.saturating_sub(width(&cell))));
+    cell.extend(std::iter::repeat_n(
+        ' ',
+        columns.saturating_sub(width(&cell)),
+    ));
     cell
 }
 
 /// Breaks `text` into lines of at most `columns`, at spaces where there are any. Its own line breaks and indentation stay.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
-    text.lines().flat_map(|line| wrap_line(line, columns.max(1))).collect()
+    text.lines()
+        .flat_map(|line| wrap_line(line, columns.max(1)))
+        .collect()
 }
 
 fn wrap_line(line: &str, columns: usize) -> Vec<String> {
@@ -97,7 +105,9 @@ fn wrap_line(line: &str, columns: usize) -> Vec<String> {
     for char in line.chars() {
         let advance = char.width().unwrap_or(0);
         if used + advance > columns && !current.is_empty() {
-            let rest = break_at.take().map_or_else(String::new, |at| current.split_off(at));
+            let rest = break_at
+                .take()
+                .map_or_else(String::new, |at| current.split_off(at));
             lines.push(current.trim_end().to_owned());
             current = rest;
             used = width(&current);
@@ -121,7 +131,10 @@ mod tests {
 
     #[test]
     fn escape_sequences_become_visible() {
-        assert_eq!(line("\x1b[2J\x1b]0;owned\x07 ok"), r"\u{1b}[2J\u{1b}]0;owned\u{7} ok");
+        assert_eq!(
+            line("\x1b[2J\x1b]0;owned\x07 ok"),
+            r"\u{1b}[2J\u{1b}]0;owned\u{7} ok"
+        );
         assert_eq!(line("c1 \u{9b}31m"), r"c1 \u{9b}31m");
         assert_eq!(line("nul \0"), r"nul \u{0}");
         assert_eq!(block("\x1b[1A"), r"\u{1b}[1A");

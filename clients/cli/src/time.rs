@@ -21,12 +21,16 @@ impl Clock {
         reason = "the one place where the command line reads the time; everything else takes a Clock"
     )]
     pub(crate) fn system() -> Self {
-        Self { now: Timestamp::now(), zone: TimeZone::system() }
+        Self {
+            now: Timestamp::now(),
+            zone: TimeZone::system(),
+        }
     }
 
     /// How long ago, in one short word; `-` where the time is unknown, `now` where it lies ahead.
     pub(crate) fn age(&self, time: Option<&prost_types::Timestamp>) -> String {
-        time.and_then(convert).map_or_else(|| "-".to_owned(), |time| span::short(self.since(time)))
+        time.and_then(convert)
+            .map_or_else(|| "-".to_owned(), |time| span::short(self.since(time)))
     }
 
     /// Date and time in the reader's zone, with how far away that is: `2026-03-01 09:30:00 (3m ago)`.
@@ -34,7 +38,9 @@ impl Clock {
         let Some(time) = convert(time) else {
             return "a time out of range".to_owned();
         };
-        let text = time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S");
+        let text = time
+            .to_zoned(self.zone.clone())
+            .strftime("%Y-%m-%d %H:%M:%S");
         format!("{text} ({})", self.distance(time))
     }
 
@@ -45,7 +51,11 @@ impl Clock {
         };
         let time = time.to_zoned(self.zone.clone());
         let today = self.now.to_zoned(self.zone.clone()).date();
-        let format = if time.date() == today { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+        let format = if time.date() == today {
+            "%H:%M:%S"
+        } else {
+            "%Y-%m-%d %H:%M:%S"
+        };
         time.strftime(format).to_string()
     }
 
@@ -91,12 +101,18 @@ pub(crate) mod tests {
 
     /// Noon of the first of March 2026, in UTC.
     pub(crate) fn noon() -> Clock {
-        Clock { now: Timestamp::from_second(NOON).expect("in range"), zone: TimeZone::UTC }
+        Clock {
+            now: Timestamp::from_second(NOON).expect("in range"),
+            zone: TimeZone::UTC,
+        }
     }
 
     /// So many seconds after noon.
     pub(crate) fn at(offset: i64) -> prost_types::Timestamp {
-        prost_types::Timestamp { seconds: NOON + offset, nanos: 0 }
+        prost_types::Timestamp {
+            seconds: NOON + offset,
+            nanos: 0,
+        }
     }
 
     #[test]
@@ -120,7 +136,10 @@ pub(crate) mod tests {
 
     #[test]
     fn a_time_out_of_range_is_no_panic() {
-        let wild = prost_types::Timestamp { seconds: i64::MAX, nanos: -1 };
+        let wild = prost_types::Timestamp {
+            seconds: i64::MAX,
+            nanos: -1,
+        };
         assert_eq!(noon().full(&wild), "a time out of range");
         assert_eq!(noon().age(Some(&wild)), "-");
     }

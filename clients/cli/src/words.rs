@@ -77,7 +77,9 @@ where
 {
     PossibleValuesParser::new(words.iter().map(|(word, _)| *word)).try_map(|typed| {
         let found = words.iter().find(|(word, _)| *word == typed);
-        found.map(|(_, value)| *value).ok_or_else(|| format!("no such word: {typed}"))
+        found
+            .map(|(_, value)| *value)
+            .ok_or_else(|| format!("no such word: {typed}"))
     })
 }
 
@@ -88,7 +90,11 @@ pub(crate) fn kind_of_notification(notification: &Notification) -> String {
 
 /// The priority as a word; the stored one where it is outside the vocabulary.
 pub(crate) fn priority(notification: &Notification) -> String {
-    stored(PRIORITY_FILTER, notification.priority(), &notification.custom_priority)
+    stored(
+        PRIORITY_FILTER,
+        notification.priority(),
+        &notification.custom_priority,
+    )
 }
 
 /// The state as a word; the stored one where it is outside the vocabulary.
@@ -103,15 +109,25 @@ pub(crate) fn change(kind: ChangeKind) -> &'static str {
 
 /// Whether it may still be answered.
 pub(crate) fn is_open(notification: &Notification) -> bool {
-    matches!(notification.state(), NotificationState::Pending | NotificationState::Read)
+    matches!(
+        notification.state(),
+        NotificationState::Pending | NotificationState::Read
+    )
 }
 
 fn stored<T: PartialEq>(words: Words<T>, value: T, custom: &str) -> String {
-    if custom.is_empty() { word(words, value).to_owned() } else { text::line(custom) }
+    if custom.is_empty() {
+        word(words, value).to_owned()
+    } else {
+        text::line(custom)
+    }
 }
 
 fn word<T: PartialEq>(words: Words<T>, value: T) -> &'static str {
-    words.iter().find(|(_, known)| *known == value).map_or(OTHER, |(word, _)| word)
+    words
+        .iter()
+        .find(|(_, known)| *known == value)
+        .map_or(OTHER, |(word, _)| word)
 }
 
 #[cfg(test)]
@@ -120,8 +136,10 @@ mod tests {
 
     #[test]
     fn a_word_outside_the_vocabulary_is_shown_as_stored_but_made_safe() {
-        let notification =
-            Notification { custom_type: "approval\x1b[0m".to_owned(), ..Default::default() };
+        let notification = Notification {
+            custom_type: "approval\x1b[0m".to_owned(),
+            ..Default::default()
+        };
         assert_eq!(kind_of_notification(&notification), r"approval\u{1b}[0m");
         assert_eq!(priority(&notification), "other");
     }
@@ -129,16 +147,28 @@ mod tests {
     #[test]
     fn what_the_wire_calls_a_value_it_is_called_here() {
         for (word, value) in STATES.iter().filter(|(word, _)| *word != OTHER) {
-            assert_eq!(format!("NOTIFICATION_STATE_{}", word.to_uppercase()), value.as_str_name());
+            assert_eq!(
+                format!("NOTIFICATION_STATE_{}", word.to_uppercase()),
+                value.as_str_name()
+            );
         }
         for (word, value) in TYPES.iter().filter(|(word, _)| *word != OTHER) {
-            assert_eq!(format!("NOTIFICATION_TYPE_{}", word.to_uppercase()), value.as_str_name());
+            assert_eq!(
+                format!("NOTIFICATION_TYPE_{}", word.to_uppercase()),
+                value.as_str_name()
+            );
         }
         for (word, value) in PRIORITIES {
-            assert_eq!(format!("PRIORITY_{}", word.to_uppercase()), value.as_str_name());
+            assert_eq!(
+                format!("PRIORITY_{}", word.to_uppercase()),
+                value.as_str_name()
+            );
         }
         for (word, value) in KINDS {
-            assert_eq!(format!("CHANGE_KIND_{}", word.to_uppercase()), value.as_str_name());
+            assert_eq!(
+                format!("CHANGE_KIND_{}", word.to_uppercase()),
+                value.as_str_name()
+            );
         }
     }
 }

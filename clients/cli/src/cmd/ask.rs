@@ -22,7 +22,9 @@ use crate::{input, outcome, text, words};
 /// Only the response is on stdout. Exit code 0: answered; 3: answered "no"; 7: ended without a response; 124: --wait ran out, and the
 /// question stays open.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: answer=$(barista ask \"Install pandas 2.0?\" --option approve --option deny)")]
+#[command(
+    after_help = "Example: answer=$(barista ask \"Install pandas 2.0?\" --option approve --option deny)"
+)]
 pub(crate) struct Ask {
     /// The question, in one line
     title: String,
@@ -72,7 +74,10 @@ fn choice(typed: &str) -> Result<Choice, String> {
     if name.is_empty() {
         return Err("an option needs a name, as in approve or approve:\"Ship it\"".to_owned());
     }
-    Ok(Choice { name: name.to_owned(), description: description.to_owned() })
+    Ok(Choice {
+        name: name.to_owned(),
+        description: description.to_owned(),
+    })
 }
 
 impl Ask {
@@ -98,9 +103,15 @@ impl Ask {
 
     fn request(self) -> Result<CreateNotificationRequest> {
         let both = self.message.as_deref() == Some("-")
-            && self.context.as_deref().is_some_and(|path| path.as_os_str() == "-");
+            && self
+                .context
+                .as_deref()
+                .is_some_and(|path| path.as_os_str() == "-");
         if both {
-            return Err(Failure::usage("cannot ask", "only one of --message and --context can read stdin"));
+            return Err(Failure::usage(
+                "cannot ask",
+                "only one of --message and --context can read stdin",
+            ));
         }
         let agent = self.agent.resolve(&identity::system);
         Ok(CreateNotificationRequest {
@@ -108,8 +119,12 @@ impl Ask {
             r#type: NotificationType::Question.into(),
             priority: self.priority.into(),
             title: self.title,
-            message: self.message.map_or_else(|| Ok(String::new()), input::text)?,
-            context: self.context.map_or_else(|| Ok(String::new()), |path| input::file(&path))?,
+            message: self
+                .message
+                .map_or_else(|| Ok(String::new()), input::text)?,
+            context: self
+                .context
+                .map_or_else(|| Ok(String::new()), |path| input::file(&path))?,
             agent: agent.agent,
             session: agent.session,
             project: agent.project,
@@ -117,7 +132,9 @@ impl Ask {
             options: self.options,
             allow_multiple: self.multiple,
             allow_text: self.text,
-            expiration: self.expires.map(|span| Expiration::Ttl(input::duration(span))),
+            expiration: self
+                .expires
+                .map(|span| Expiration::Ttl(input::duration(span))),
             default_response: self.default.unwrap_or_default(),
             surface: SURFACE.to_owned(),
         })
@@ -164,9 +181,7 @@ async fn wait(app: &App, client: &Client, id: i64, limit: Option<Duration>) -> R
             ));
             Ok(Exit::TimedOut)
         }
-        Err(error) => {
-            Err(Failure::call(format!("cannot wait for #{id}"), &error).next(resume))
-        }
+        Err(error) => Err(Failure::call(format!("cannot wait for #{id}"), &error).next(resume)),
     }
 }
 
@@ -190,7 +205,10 @@ mod tests {
     #[test]
     fn an_option_may_have_a_label() {
         let parsed = choice("approve:Ship it: now").expect("an option");
-        assert_eq!((parsed.name.as_str(), parsed.description.as_str()), ("approve", "Ship it: now"));
+        assert_eq!(
+            (parsed.name.as_str(), parsed.description.as_str()),
+            ("approve", "Ship it: now")
+        );
         assert!(choice("deny").expect("an option").description.is_empty());
         assert!(choice(":label").is_err());
     }
@@ -199,7 +217,10 @@ mod tests {
     fn the_hint_can_be_pasted_into_a_shell() {
         let question = |name: &str| Notification {
             id: 12,
-            options: vec![Choice { name: name.to_owned(), ..Default::default() }],
+            options: vec![Choice {
+                name: name.to_owned(),
+                ..Default::default()
+            }],
             ..Default::default()
         };
         assert_eq!(
@@ -208,6 +229,12 @@ mod tests {
         );
         assert!(waiting(&question("don't; rm")).ends_with(r"12 'don'\''t; rm'"));
         assert!(waiting(&question("-x")).ends_with("'-x'"));
-        assert!(waiting(&Notification { id: 3, ..Default::default() }).ends_with("respond 3 TEXT"));
+        assert!(
+            waiting(&Notification {
+                id: 3,
+                ..Default::default()
+            })
+            .ends_with("respond 3 TEXT")
+        );
     }
 }

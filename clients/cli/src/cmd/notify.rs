@@ -13,7 +13,9 @@ use crate::{input, words};
 
 /// Tell something that needs no response, and print its id.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: make 2>&1 | tail -20 | barista notify \"Build failed\" - --type error")]
+#[command(
+    after_help = "Example: make 2>&1 | tail -20 | barista notify \"Build failed\" - --type error"
+)]
 pub(crate) struct Notify {
     /// What it is about, in one line
     title: String,
@@ -61,8 +63,12 @@ impl Notify {
             r#type: self.kind.into(),
             priority: self.priority.into(),
             title: self.title,
-            message: self.message.map_or_else(|| Ok(String::new()), input::text)?,
-            context: self.context.map_or_else(|| Ok(String::new()), |path| input::file(&path))?,
+            message: self
+                .message
+                .map_or_else(|| Ok(String::new()), input::text)?,
+            context: self
+                .context
+                .map_or_else(|| Ok(String::new()), |path| input::file(&path))?,
             agent: agent.agent,
             session: agent.session,
             project: agent.project,

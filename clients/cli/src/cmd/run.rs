@@ -39,7 +39,12 @@ pub(crate) struct Run {
     #[command(flatten)]
     agent: AgentArgs,
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
     command: Vec<OsString>,
 }
 
@@ -51,7 +56,10 @@ impl Run {
             Ok(status) => status,
             Err(error) => return Err(cannot_run(&line, &error)),
         };
-        let end = End { status, took: began.elapsed() };
+        let end = End {
+            status,
+            took: began.elapsed(),
+        };
         if let Err(failure) = self.tell(app, &line, &end).await {
             // The command's own status matters more to a script than that nobody could be told.
             if let Some(report) = failure.report() {
@@ -63,7 +71,9 @@ impl Run {
 
     async fn tell(self, app: &App, line: &str, end: &End) -> Result<()> {
         let agent = self.agent.resolve(&identity::system);
-        let what = self.title.unwrap_or_else(|| text::fit(&text::line(line), TITLE_COLUMNS));
+        let what = self
+            .title
+            .unwrap_or_else(|| text::fit(&text::line(line), TITLE_COLUMNS));
         let request = CreateNotificationRequest {
             r#type: end.kind().into(),
             priority: self.priority.into(),
@@ -96,11 +106,19 @@ impl End {
     /// As a shell reports it.
     fn code(&self) -> u8 {
         let signal = self.status.signal().map(|signal| 128 + signal);
-        self.status.code().or(signal).and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+        self.status
+            .code()
+            .or(signal)
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(u8::MAX)
     }
 
     fn kind(&self) -> NotificationType {
-        if self.status.success() { NotificationType::Completion } else { NotificationType::Error }
+        if self.status.success() {
+            NotificationType::Completion
+        } else {
+            NotificationType::Error
+        }
     }
 
     fn words(&self) -> String {
@@ -113,7 +131,9 @@ impl End {
 
     fn context(&self, command: &[OsString]) -> serde_json::Value {
         let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
-        let directory = std::env::current_dir().ok().map(|path| path.display().to_string());
+        let directory = std::env::current_dir()
+            .ok()
+            .map(|path| path.display().to_string());
         serde_json::json!({
             "command": words,
             "directory": directory,
@@ -126,7 +146,11 @@ impl End {
 
 /// The command as one line.
 fn command_line(command: &[OsString]) -> String {
-    command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    command
+        .iter()
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Runs the command on this process's own stdin, stdout and stderr until it has ended.
@@ -149,7 +173,10 @@ async fn execute(command: &[OsString]) -> io::Result<ExitStatus> {
 
 /// Passes SIGTERM on to the command; it may have ended just now, so an error means nothing.
 fn pass_on(child: &Child) {
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let pid = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(Pid::from_raw);
     if let Some(pid) = pid {
         let _gone = rustix::process::kill_process(pid, Signal::TERM);
     }
@@ -157,8 +184,16 @@ fn pass_on(child: &Child) {
 
 /// As shells do: 127 where there is no such command, 126 where it cannot be executed.
 fn cannot_run(line: &str, error: &io::Error) -> Failure {
-    let code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-    Failure::new(Exit::Command(code), format!("cannot run {}", text::line(line)), error)
+    let code = if error.kind() == io::ErrorKind::NotFound {
+        127
+    } else {
+        126
+    };
+    Failure::new(
+        Exit::Command(code),
+        format!("cannot run {}", text::line(line)),
+        error,
+    )
 }
 
 #[cfg(test)]
@@ -166,7 +201,10 @@ mod tests {
     use super::*;
 
     fn end(wait_status: i32) -> End {
-        End { status: ExitStatus::from_raw(wait_status), took: Duration::from_millis(1_250) }
+        End {
+            status: ExitStatus::from_raw(wait_status),
+            took: Duration::from_millis(1_250),
+        }
     }
 
     #[test]
@@ -192,7 +230,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_that_does_not_exist_is_told_apart() {
-        let error = execute(&["/no/such/command".into()]).await.expect_err("no such command");
+        let error = execute(&["/no/such/command".into()])
+            .await
+            .expect_err("no such command");
         assert_eq!(cannot_run("x", &error).exit().code(), 127);
         let error = execute(&["/".into()]).await.expect_err("a directory");
         assert_eq!(cannot_run("x", &error).exit().code(), 126);

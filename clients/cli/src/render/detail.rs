@@ -19,7 +19,10 @@ pub(crate) fn render(
     clock: &Clock,
     columns: usize,
 ) -> String {
-    let mut page = Page { text: String::new(), columns: columns.min(MAX_TEXT) };
+    let mut page = Page {
+        text: String::new(),
+        columns: columns.min(MAX_TEXT),
+    };
     page.title(notification);
     page.message(&notification.message);
     page.options(notification);
@@ -78,14 +81,21 @@ impl Page {
     }
 
     fn options(&mut self, notification: &Notification) {
-        let widest = notification.options.iter().map(|option| text::width(&option.name)).max();
+        let widest = notification
+            .options
+            .iter()
+            .map(|option| text::width(&option.name))
+            .max();
         let widest = widest.unwrap_or(0).min(24);
         for (number, option) in notification.options.iter().enumerate() {
             let name = text::column(&text::line(&option.name), widest);
             let label = if number == 0 { "options" } else { "" };
             let label = paint(style::DIM, &text::column(label, LABEL));
             let description = text::line(&option.description);
-            self.line(&format!("{label}  {}  {description}", paint(style::CHOICE, &name)));
+            self.line(&format!(
+                "{label}  {}  {description}",
+                paint(style::CHOICE, &name)
+            ));
         }
         if notification.allow_multiple {
             self.field("", "several may be chosen");
@@ -104,13 +114,17 @@ impl Page {
 
     fn times(&mut self, notification: &Notification, clock: &Clock) {
         let full = |time: &Option<prost_types::Timestamp>| {
-            time.as_ref().map_or_else(String::new, |time| clock.full(time))
+            time.as_ref()
+                .map_or_else(String::new, |time| clock.full(time))
         };
         self.field("created", &full(&notification.create_time));
         self.field("read", &full(&notification.read_time));
         let mut expiry = full(&notification.expire_time);
         if !expiry.is_empty() && !notification.default_response.is_empty() {
-            expiry = format!("{expiry}, then {}", text::line(&notification.default_response));
+            expiry = format!(
+                "{expiry}, then {}",
+                text::line(&notification.default_response)
+            );
         }
         self.field("expires", &expiry);
         let mut closed = full(&notification.close_time);
@@ -168,7 +182,10 @@ impl Page {
                 "" => String::new(),
                 by => format!("by {by}"),
             };
-            let time = event.time.as_ref().map_or_else(|| "-".to_owned(), |time| clock.full(time));
+            let time = event
+                .time
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |time| clock.full(time));
             let kind = words::change(event.kind());
             self.line(&format!("  {:>6}  {kind:<9}  {time}  {by}", event.sequence));
         }
@@ -199,8 +216,14 @@ mod tests {
             agent: "deploy-bot".to_owned(),
             tags: vec!["release".to_owned(), "eu".to_owned()],
             options: vec![
-                Choice { name: "approve".to_owned(), description: "ship it now".to_owned() },
-                Choice { name: "deny".to_owned(), description: String::new() },
+                Choice {
+                    name: "approve".to_owned(),
+                    description: "ship it now".to_owned(),
+                },
+                Choice {
+                    name: "deny".to_owned(),
+                    description: String::new(),
+                },
             ],
             allow_text: true,
             create_time: Some(at(-180)),
@@ -286,7 +309,10 @@ history
             closed_by: evil.clone(),
             default_response: evil.clone(),
             expire_time: Some(at(1)),
-            options: vec![Choice { name: evil.clone(), description: evil.clone() }],
+            options: vec![Choice {
+                name: evil.clone(),
+                description: evil.clone(),
+            }],
             response: Some(Response {
                 text: evil.clone(),
                 responder: evil.clone(),
@@ -302,6 +328,9 @@ history
             ..Default::default()
         };
         let rendered = render(&notification, &[event], &noon(), 80);
-        assert!(!rendered.contains("\x1b]") && !rendered.contains('\x07'), "{rendered:?}");
+        assert!(
+            !rendered.contains("\x1b]") && !rendered.contains('\x07'),
+            "{rendered:?}"
+        );
     }
 }

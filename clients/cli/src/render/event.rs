@@ -11,12 +11,24 @@ use crate::{text, words};
 pub(crate) fn line(event: &NotificationEvent, clock: &Clock, columns: usize) -> String {
     let time = clock.of_day(event.time.as_ref());
     let kind = event.kind();
-    let id = event.notification.as_ref().map_or(0, |notification| notification.id);
+    let id = event
+        .notification
+        .as_ref()
+        .map_or(0, |notification| notification.id);
     let id = format!("#{id}");
-    let start = format!("{time}  {:>6}  {:<9}  {id:<5}", event.sequence, words::change(kind));
-    let title = event.notification.as_ref().map_or_else(String::new, |n| text::line(&n.title));
+    let start = format!(
+        "{time}  {:>6}  {:<9}  {id:<5}",
+        event.sequence,
+        words::change(kind)
+    );
+    let title = event
+        .notification
+        .as_ref()
+        .map_or_else(String::new, |n| text::line(&n.title));
     let end = end(event, kind);
-    let room = columns.saturating_sub(text::width(&start) + 2 + text::width(&end)).max(16);
+    let room = columns
+        .saturating_sub(text::width(&start) + 2 + text::width(&end))
+        .max(16);
     format!(
         "{}  {:>6}  {}  {id:<5}  {}{}",
         paint(style::DIM, &time),
@@ -32,7 +44,12 @@ pub(crate) fn line(event: &NotificationEvent, clock: &Clock, columns: usize) -> 
 /// What came of it, and who did it.
 fn end(event: &NotificationEvent, kind: ChangeKind) -> String {
     let closes = matches!(kind, ChangeKind::Responded | ChangeKind::Expired);
-    if let Some(answer) = event.notification.as_ref().filter(|_| closes).and_then(inbox::answer) {
+    if let Some(answer) = event
+        .notification
+        .as_ref()
+        .filter(|_| closes)
+        .and_then(inbox::answer)
+    {
         return format!(" → {answer}");
     }
     match by(event).as_str() {
@@ -111,7 +128,10 @@ mod tests {
         let tombstone = NotificationEvent {
             sequence: 42,
             kind: ChangeKind::Deleted.into(),
-            notification: Some(Notification { id: 12, ..Default::default() }),
+            notification: Some(Notification {
+                id: 12,
+                ..Default::default()
+            }),
             ..Default::default()
         };
         assert_eq!(plain(&tombstone, 80), "-      42  deleted    #12");

@@ -18,7 +18,10 @@ const GAP: &str = "  ";
 ///
 /// The state gets a column of its own as soon as one of them is closed; before that a dot marks what nobody has looked at.
 pub(crate) fn render(notifications: &[Notification], clock: &Clock, columns: usize) -> String {
-    let rows: Vec<Row> = notifications.iter().map(|each| Row::new(each, clock)).collect();
+    let rows: Vec<Row> = notifications
+        .iter()
+        .map(|each| Row::new(each, clock))
+        .collect();
     let layout = Layout::new(&rows, columns);
     let mut text = String::new();
     let mut group = None;
@@ -45,12 +48,19 @@ fn heading(priority: Priority) -> String {
 
 /// The answers that a notification takes, in one line: `approve | deny | any text`.
 pub(crate) fn choices(notification: &Notification) -> String {
-    let mut choices: Vec<String> =
-        notification.options.iter().map(|option| text::line(&option.name)).collect();
+    let mut choices: Vec<String> = notification
+        .options
+        .iter()
+        .map(|option| text::line(&option.name))
+        .collect();
     if notification.allow_text || choices.is_empty() {
         choices.push("any text".to_owned());
     }
-    choices.join(if notification.allow_multiple { " + " } else { " | " })
+    choices.join(if notification.allow_multiple {
+        " + "
+    } else {
+        " | "
+    })
 }
 
 /// The response in one line with who gave it: `approve (ann)`. `None` where there is none.
@@ -101,8 +111,11 @@ struct Layout {
 
 impl Layout {
     fn new(rows: &[Row<'_>], columns: usize) -> Self {
-        let widest = |cell: fn(&Row<'_>) -> &str| {
-            rows.iter().map(|row| text::width(cell(row))).max().unwrap_or(0)
+        let widest = |cell: for<'r> fn(&'r Row<'_>) -> &'r str| {
+            rows.iter()
+                .map(|row| text::width(cell(row)))
+                .max()
+                .unwrap_or(0)
         };
         let any_closed = rows.iter().any(|row| !words::is_open(row.notification));
         let mut layout = Self {
@@ -121,7 +134,10 @@ impl Layout {
     fn before_title(&self) -> usize {
         let optional = |width: usize| if width == 0 { 0 } else { width + GAP.len() };
         GAP.len()
-            + [self.id, self.age, self.kind].map(|width| width + GAP.len()).iter().sum::<usize>()
+            + [self.id, self.age, self.kind]
+                .map(|width| width + GAP.len())
+                .iter()
+                .sum::<usize>()
             + optional(self.state.unwrap_or(0))
             + optional(self.agent)
     }
@@ -136,7 +152,10 @@ impl Layout {
             id = self.id,
         ));
         let kind = text::column(&row.kind, self.kind);
-        text.push_str(&format!("{}{GAP}", paint(kind_style(row.notification), &kind)));
+        text.push_str(&format!(
+            "{}{GAP}",
+            paint(kind_style(row.notification), &kind)
+        ));
         if let Some(width) = self.state {
             text.push_str(&format!("{}{GAP}", text::column(&row.state, width)));
         }
@@ -157,7 +176,10 @@ impl Layout {
         let notification = row.notification;
         let mut lines = Vec::new();
         if let Some(answer) = answer(notification) {
-            lines.push(paint(style::GOOD, &text::fit(&format!("→ {answer}"), self.title)));
+            lines.push(paint(
+                style::GOOD,
+                &text::fit(&format!("→ {answer}"), self.title),
+            ));
         } else if words::is_open(notification) {
             let is_question = notification.r#type() == NotificationType::Question;
             if is_question || !notification.options.is_empty() {
@@ -207,7 +229,10 @@ mod tests {
             agent: "deploy-bot".to_owned(),
             create_time: Some(at(-180)),
             options: ["approve", "deny"]
-                .map(|name| Choice { name: name.to_owned(), ..Default::default() })
+                .map(|name| Choice {
+                    name: name.to_owned(),
+                    ..Default::default()
+                })
                 .to_vec(),
             ..Default::default()
         }
@@ -273,7 +298,11 @@ high
 
     #[test]
     fn a_title_cannot_draw_on_the_terminal() {
-        let rendered = render(&[question(1, Priority::Low, "\x1b[2Jhi\n1 fake row")], &noon(), 80);
+        let rendered = render(
+            &[question(1, Priority::Low, "\x1b[2Jhi\n1 fake row")],
+            &noon(),
+            80,
+        );
         assert!(!strip_str(&rendered).to_string().contains('\x1b'));
         assert_eq!(rendered.matches("[2J").count(), 1, "{rendered:?}");
         assert!(rendered.contains(r"\u{1b}[2Jhi 1 fake row"));
@@ -282,7 +311,10 @@ high
     #[test]
     fn a_wide_script_is_cut_by_columns() {
         let rendered = plain(&[question(1, Priority::Low, &"漢".repeat(60))], 60);
-        assert!(rendered.lines().all(|line| text::width(line) <= 60), "{rendered}");
+        assert!(
+            rendered.lines().all(|line| text::width(line) <= 60),
+            "{rendered}"
+        );
     }
 
     #[test]
