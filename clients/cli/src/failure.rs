@@ -58,7 +58,7 @@ impl Failure {
             io::ErrorKind::AlreadyExists => Exit::Conflict,
             _ => Exit::Failed,
         };
-        Self::new(exit, what, error)
+        Self::new(exit, what, reason(error))
     }
 
     /// Writing to stdout failed.
@@ -86,6 +86,14 @@ impl Failure {
         self
     }
 
+    /// Ends the program with another code.
+    pub(crate) fn with(mut self, code: Exit) -> Self {
+        if let Self::Told { exit, .. } = &mut self {
+            *exit = code;
+        }
+        self
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
@@ -109,6 +117,15 @@ impl Failure {
                 ..
             } => Some(format!("barista: {message}\nnext: {next}")),
         }
+    }
+}
+
+/// What the system said, without its number.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" (os error ") {
+        Some((words, _number)) => words.to_owned(),
+        None => text,
     }
 }
 
@@ -246,7 +263,7 @@ mod tests {
     #[test]
     fn a_report_says_what_why_and_what_next() {
         let rpc = barista_client::RpcError {
-            code: barista_client::Code::FailedPrecondition,
+            code: tonic::Code::FailedPrecondition,
             reason: ErrorReason::NotificationClosed,
             message: "#12 was answered \"approve\" by ann\x1b[2J".to_owned(),
             metadata: HashMap::from([("id".to_owned(), "12".to_owned())]),
@@ -261,6 +278,16 @@ mod tests {
                 "barista: cannot respond to #12: #12 was answered \"approve\" by ann\\u{1b}[2J\n\
                  next: barista show 12"
             )
+        );
+    }
+
+    #[test]
+    fn the_system_s_words_come_without_its_number() {
+        let failure = Failure::io("cannot read x", &io::Error::from_raw_os_error(2));
+        assert_eq!(failure.exit(), Exit::NotFound);
+        assert_eq!(
+            failure.report().as_deref(),
+            Some("barista: cannot read x: No such file or directory")
         );
     }
 

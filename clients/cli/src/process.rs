@@ -72,11 +72,13 @@ mod system {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[tokio::test]
     async fn a_process_is_ended_and_its_end_is_noticed() {
-        let child = std::process::Command::new("sleep")
+        let mut child = std::process::Command::new("sleep")
             .arg("600")
             .spawn()
             .expect("sleep");
@@ -84,6 +86,7 @@ mod tests {
         // Nobody reaps the child, so it stays a zombie, as a daemon's may in a container.
         let ended = terminate(pid, Duration::from_secs(30)).await;
         assert!(matches!(ended, Ok(true)), "{ended:?}");
+        child.wait().expect("its end");
     }
 
     #[tokio::test]
@@ -98,9 +101,10 @@ mod tests {
             .expect("sh");
         let mut ready = [0; 6];
         let mut stdout = child.stdout.take().expect("a pipe");
-        std::io::Read::read_exact(&mut stdout, &mut ready).expect("its word");
+        stdout.read_exact(&mut ready).expect("its word");
         let ended = terminate(Pid::from_child(&child), Duration::from_millis(20)).await;
         assert!(matches!(ended, Ok(false)), "{ended:?}");
-        child.kill().expect("its end");
+        child.kill().expect("a signal");
+        child.wait().expect("its end");
     }
 }

@@ -15,7 +15,11 @@ pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 /// What a person may type or choose.
 pub(crate) const CHOICE: Style = AnsiColor::Cyan.on_default();
 
-/// Writes `text` in `style` and goes back to plain.
+/// Writes `text` in `style` and goes back to plain; nothing for nothing, so that ends of lines stay clean.
 pub(crate) fn paint(style: Style, text: &str) -> String {
-    format!("{style}{text}{style:#}")
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!("{style}{text}{style:#}")
+    }
 }

@@ -115,7 +115,7 @@ pub(crate) fn is_open(notification: &Notification) -> bool {
     )
 }
 
-fn stored<T: PartialEq>(words: Words<T>, value: T, custom: &str) -> String {
+fn stored<T: Copy + PartialEq>(words: Words<T>, value: T, custom: &str) -> String {
     if custom.is_empty() {
         word(words, value).to_owned()
     } else {
@@ -123,7 +123,7 @@ fn stored<T: PartialEq>(words: Words<T>, value: T, custom: &str) -> String {
     }
 }
 
-fn word<T: PartialEq>(words: Words<T>, value: T) -> &'static str {
+fn word<T: Copy + PartialEq>(words: Words<T>, value: T) -> &'static str {
     words
         .iter()
         .find(|(_, known)| *known == value)

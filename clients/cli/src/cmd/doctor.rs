@@ -17,7 +17,6 @@ use crate::render;
 pub(crate) struct Doctor {}
 
 impl Doctor {
-    #[expect(clippy::unused_self, reason = "every command is run the same way")]
     pub(crate) async fn run(self, app: &App) -> Result<Exit> {
         let located = app.located();
         let mut findings = match (&app.socket, &located) {

@@ -189,11 +189,7 @@ fn cannot_run(line: &str, error: &io::Error) -> Failure {
     } else {
         126
     };
-    Failure::new(
-        Exit::Command(code),
-        format!("cannot run {}", text::line(line)),
-        error,
-    )
+    Failure::io(format!("cannot run {}", text::line(line)), error).with(Exit::Command(code))
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use crate::{json, render};
 pub(crate) struct Status {}
 
 impl Status {
-    #[expect(clippy::unused_self, reason = "every command is run the same way")]
     pub(crate) async fn run(self, app: &App) -> Result<Exit> {
         let client = app.running_client().await?;
         let status = client

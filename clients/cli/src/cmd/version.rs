@@ -13,7 +13,6 @@ use crate::{json, text};
 pub(crate) struct Version {}
 
 impl Version {
-    #[expect(clippy::unused_self, reason = "every command is run the same way")]
     pub(crate) async fn run(self, app: &App) -> Result<Exit> {
         let own = env!("CARGO_PKG_VERSION");
         let info = app

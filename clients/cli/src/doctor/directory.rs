@@ -182,10 +182,12 @@ fn room(path: &Path) -> Option<Finding> {
 
 #[cfg(target_os = "linux")]
 mod system {
+    use rustix::fs::FsWord;
+
     use super::{Finding, Path};
 
     /// File systems that keep no memory shared between machines or processes, which the write-ahead log needs. From linux/magic.h.
-    const UNSUITABLE: [(u32, &str); 6] = [
+    const UNSUITABLE: [(FsWord, &str); 6] = [
         (0x6969, "NFS"),
         (0xff53_4d42, "CIFS"),
         (0xfe53_4d42, "SMB"),
@@ -199,7 +201,7 @@ mod system {
         let kind = rustix::fs::statfs(path).ok()?.f_type;
         UNSUITABLE
             .iter()
-            .find(|(magic, _)| i64::from(*magic) == i64::from(kind))
+            .find(|(magic, _)| *magic == kind)
             .map(|(_, name)| {
                 let text = format!(
                     "{} is on {name}, where SQLite's write-ahead log is not safe",

@@ -88,14 +88,13 @@ impl Page {
             .max();
         let widest = widest.unwrap_or(0).min(24);
         for (number, option) in notification.options.iter().enumerate() {
-            let name = text::column(&text::line(&option.name), widest);
+            let name = text::line(&option.name);
+            let gap = " ".repeat(widest.saturating_sub(text::width(&name)));
+            let name = paint(style::CHOICE, &name);
             let label = if number == 0 { "options" } else { "" };
             let label = paint(style::DIM, &text::column(label, LABEL));
             let description = text::line(&option.description);
-            self.line(&format!(
-                "{label}  {}  {description}",
-                paint(style::CHOICE, &name)
-            ));
+            self.line(&format!("{label}  {name}{gap}  {description}"));
         }
         if notification.allow_multiple {
             self.field("", "several may be chosen");

@@ -266,12 +266,12 @@ mod tests {
         };
         let expected = "\
 critical
-•  12  3m  question    deploy-bot        Deploy version 4.2.0 of the billing ser…
-                                        approve | deny
-                                        expires in 57m as deny
+•  12  3m  question    deploy-bot        Deploy version 4.2.0 of the billing se…
+                                         approve | deny
+                                         expires in 57m as deny
 normal
     7  3m  question    an-agent-with-a…  Install pandas 2.0?
-                                        approve | deny | any text
+                                         approve | deny | any text
 • 103  2h  completion                    cargo test passed
 ";
         let rendered = plain(&[first, second, third], 80);
