@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use fd_lock::RwLock;
 use tokio::process::{Child, Command};
@@ -53,20 +54,53 @@ pub(crate) async fn start(target: &Target, plan: &StartPlan) -> Result<Session, 
         }
         sleep(backoff.pause()).await;
     };
-    let mut backoff = Backoff::polling();
+    run_until_one_answers(target, plan, &daemon, deadline).await
+}
+
+/// Runs the daemon, again and again while another one that does not answer holds the data directory: it may be stopping.
+async fn run_until_one_answers(
+    target: &Target,
+    plan: &StartPlan,
+    daemon: &Path,
+    deadline: Instant,
+) -> Result<Session, Error> {
+    // Each attempt is a process, and a daemon that is stopping may take 10 s.
+    let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
+    let mut held = false;
     loop {
-        // Whoever had the lock before may have started one.
+        // Whoever had the start lock before may have started one.
         if let Some(session) = probe(target).await? {
             return Ok(session);
         }
-        if let Some(session) = launch(target, plan, &daemon, deadline).await? {
-            return Ok(session);
+        match launch(target, plan, daemon, deadline).await? {
+            Launch::Answers(session) => return Ok(session),
+            Launch::Held => held = true,
+            Launch::Late if held => {}
+            Launch::Late => {
+                let log = plan.data_dir.join(barista_locate::LOG_FILE);
+                let reason = format!(
+                    "it did not answer within {:?}; see {}",
+                    plan.timeout,
+                    log.display()
+                );
+                return Err(failed(plan, reason));
+            }
         }
         if Instant::now() >= deadline {
             return Err(target.unresponsive(target.holder(), plan.timeout));
         }
         sleep(backoff.pause()).await;
     }
+}
+
+/// What running the daemon led to.
+enum Launch {
+    /// A daemon that answers, whoever started it.
+    Answers(Session),
+    /// Another daemon holds the data directory, and is starting or stopping.
+    Held,
+    /// The time is up; it runs, and has not answered.
+    Late,
 }
 
 /// The daemon that is there, or `None` where there is none or only one on its way out.
@@ -78,13 +112,13 @@ async fn probe(target: &Target) -> Result<Option<Session>, Error> {
     }
 }
 
-/// Runs the daemon and waits until it answers. `None`: another daemon holds the data directory, and is starting or stopping.
+/// Runs the daemon and waits until it answers or ends.
 async fn launch(
     target: &Target,
     plan: &StartPlan,
     daemon: &Path,
     deadline: Instant,
-) -> Result<Option<Session>, Error> {
+) -> Result<Launch, Error> {
     let mut child = spawn(plan, daemon)?;
     let mut backoff = Backoff::polling();
     let mut running = true;
@@ -95,18 +129,16 @@ async fn launch(
                 match status.code() {
                     // It went to the background: whether it answers is all that counts.
                     Some(0) => running = false,
-                    Some(EXIT_HELD) => return Ok(None),
+                    Some(EXIT_HELD) => return Ok(Launch::Held),
                     _ => return Err(failed(plan, exit_reason(plan, status))),
                 }
             }
             () = sleep(backoff.pause()) => {
                 if let Some(session) = probe(target).await? {
-                    return Ok(Some(session));
+                    return Ok(Launch::Answers(session));
                 }
                 if Instant::now() >= deadline {
-                    let log = plan.data_dir.join(barista_locate::LOG_FILE);
-                    let reason = format!("it did not answer within {:?}; see {}", plan.timeout, log.display());
-                    return Err(failed(plan, reason));
+                    return Ok(Launch::Late);
                 }
             }
         }
@@ -216,5 +248,50 @@ fn io_error(action: &'static str, path: PathBuf, source: io::Error) -> Error {
         action,
         path,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_daemon_is_the_only_candidate() {
+        let found = candidates(
+            Some(Path::new("/opt/d")),
+            Some(Path::new("/bin/barista")),
+            Some(OsStr::new("/usr/bin")),
+        );
+        assert_eq!(found, [PathBuf::from("/opt/d")]);
+    }
+
+    #[test]
+    fn the_daemon_beside_the_program_comes_before_the_path() {
+        let found = candidates(
+            None,
+            Some(Path::new("/opt/b/barista")),
+            Some(OsStr::new("/usr/local/bin:/usr/bin")),
+        );
+        assert_eq!(
+            found,
+            [
+                "/opt/b/baristad",
+                "/usr/local/bin/baristad",
+                "/usr/bin/baristad"
+            ]
+            .map(PathBuf::from)
+        );
+        assert_eq!(candidates(None, None, None), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_directory_or_a_plain_file_is_no_daemon() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let plain = directory.path().join("baristad");
+        fs::write(&plain, "").expect("a file");
+        assert!(!is_executable(directory.path()));
+        assert!(!is_executable(&plain));
+        fs::set_permissions(&plain, fs::Permissions::from_mode(0o755)).expect("permissions");
+        assert!(is_executable(&plain));
     }
 }

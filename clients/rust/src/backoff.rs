@@ -93,3 +93,56 @@ impl Patience {
         self.failing_since.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let mut backoff = Backoff::new(10 * MS, 50 * MS);
+        let pauses: Vec<_> = (0..5).map(|_| backoff.pause_with(u64::MAX)).collect();
+        assert_eq!(pauses, [10 * MS, 20 * MS, 40 * MS, 50 * MS, 50 * MS]);
+        backoff.reset();
+        assert_eq!(backoff.pause_with(u64::MAX), 10 * MS);
+    }
+
+    #[test]
+    fn chance_takes_at_most_half_of_a_pause() {
+        let mut backoff = Backoff::new(10 * MS, 10 * MS);
+        assert_eq!(backoff.pause_with(0), 5 * MS);
+        for _ in 0..100 {
+            let pause = backoff.pause();
+            assert!((5 * MS..=10 * MS).contains(&pause), "{pause:?}");
+        }
+    }
+
+    #[test]
+    fn patience_ends_when_nothing_worked_for_its_limit() {
+        let start = Instant::now();
+        let mut patience = Patience::new(Some(1000 * MS));
+        assert!(patience.failed(start).is_some());
+        assert!(patience.failed(start + 999 * MS).is_some());
+        assert!(patience.failed(start + 1000 * MS).is_none());
+    }
+
+    #[test]
+    fn patience_begins_anew_after_a_success() {
+        let start = Instant::now();
+        let mut patience = Patience::new(Some(1000 * MS));
+        assert!(patience.failed(start).is_some() && patience.is_failing());
+        patience.worked();
+        assert!(!patience.is_failing());
+        assert!(patience.failed(start + 5000 * MS).is_some());
+    }
+
+    #[test]
+    fn patience_without_a_limit_never_ends() {
+        let start = Instant::now();
+        let mut patience = Patience::new(None);
+        assert!(patience.failed(start).is_some());
+        assert!(patience.failed(start + 3_600_000 * MS).is_some());
+    }
+}

@@ -67,6 +67,14 @@ pub enum Error {
         /// The daemon's process.
         pid: i32,
     },
+    /// The operating system does not let this process connect to the socket.
+    #[error("cannot connect to {}: {source}", socket.display())]
+    CannotConnect {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The connection broke before the answer came, and repeating the call did not help. A write may or may not have happened.
     #[error("the connection to the daemon on {} broke before it answered, so a change may or may not have been stored: {reason}", socket.display())]
     Disconnected {
@@ -208,6 +216,7 @@ impl Error {
                 | Self::Unresponsive { .. }
                 | Self::UntrustedSocket { .. }
                 | Self::ProtocolMismatch { .. }
+                | Self::CannotConnect { .. }
                 | Self::Disconnected { .. }
         ) || self.reason() == ErrorReason::ShuttingDown
     }
@@ -269,7 +278,8 @@ fn parse_reason(name: &str) -> ErrorReason {
 /// The reason behind a code that came without one, from a layer below the daemon's own code; only where the code leaves no doubt.
 fn reason_of_code(code: Code) -> ErrorReason {
     match code {
-        Code::DeadlineExceeded => ErrorReason::DeadlineExceeded,
+        // A caller that cancelled sees no answer, so this is the transport's timer at the daemon's end.
+        Code::DeadlineExceeded | Code::Cancelled => ErrorReason::DeadlineExceeded,
         Code::Unimplemented => ErrorReason::MethodNotFound,
         _ => ErrorReason::Unspecified,
     }
@@ -320,4 +330,137 @@ fn mismatch(client: i32, min: i32, max: i32, version: &str, pid: i32) -> String 
     format!(
         "the daemon (version {version}, process {pid}) speaks protocol {min} to {max} and this client {client}: {older}; {advice}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::ErrorDetails;
+
+    fn received(status: &Status) -> Error {
+        Error::from_status(
+            status,
+            Path::new("/run/barista.sock"),
+            Duration::from_secs(35),
+        )
+    }
+
+    #[test]
+    fn the_details_of_an_error_become_its_fields() {
+        let mut details = ErrorDetails::with_error_info(
+            "INVALID_FIELD",
+            DOMAIN,
+            [("id".to_owned(), "7".to_owned())],
+        );
+        details.add_bad_request_violation("title", "must have 1 to 256 characters");
+        details.set_retry_info(Some(Duration::from_millis(250)));
+        let status =
+            Status::with_error_details(Code::InvalidArgument, "the request is invalid", details);
+        let error = received(&status);
+        let rpc = error.rpc().expect("an answer of the daemon");
+        assert_eq!(error.reason(), ErrorReason::InvalidField);
+        assert_eq!(rpc.code, Code::InvalidArgument);
+        assert_eq!(rpc.metadata.get("id").map(String::as_str), Some("7"));
+        assert_eq!(rpc.field_violations[0].field, "title");
+        assert_eq!(error.retry_after(), Some(Duration::from_millis(250)));
+        assert_eq!(
+            error.to_string(),
+            "the request is invalid; title: must have 1 to 256 characters"
+        );
+    }
+
+    #[test]
+    fn a_violation_that_the_message_names_is_not_repeated() {
+        let details = ErrorDetails::with_bad_request_violation("title", "is empty");
+        let status = Status::with_error_details(Code::InvalidArgument, "title is empty", details);
+        assert_eq!(received(&status).to_string(), "title is empty");
+    }
+
+    #[test]
+    fn a_reason_of_another_domain_or_from_the_future_is_unspecified() {
+        let reason = |name: &str, domain: &str| {
+            let details = ErrorDetails::with_error_info(name, domain, []);
+            received(&Status::with_error_details(Code::Internal, "x", details)).reason()
+        };
+        assert_eq!(
+            reason("NOTIFICATION_CLOSED", DOMAIN),
+            ErrorReason::NotificationClosed
+        );
+        assert_eq!(
+            reason("NOTIFICATION_CLOSED", "elsewhere"),
+            ErrorReason::Unspecified
+        );
+        assert_eq!(reason("INVENTED_LATER", DOMAIN), ErrorReason::Unspecified);
+    }
+
+    #[test]
+    fn garbage_in_the_details_does_not_hide_the_error() {
+        let status =
+            Status::with_details(Code::NotFound, "no notification 7", vec![0xff; 9].into());
+        let error = received(&status);
+        assert_eq!(error.rpc().map(|rpc| rpc.code), Some(Code::NotFound));
+        assert_eq!(error.to_string(), "no notification 7");
+    }
+
+    #[test]
+    fn what_the_transport_made_up_is_no_answer_of_the_daemon() {
+        let broken = Status::from_error(Box::new(std::io::Error::from(
+            std::io::ErrorKind::BrokenPipe,
+        )));
+        assert!(matches!(received(&broken), Error::Disconnected { .. }));
+        let late = Status::from_error(Box::new(TimeoutExpired(())));
+        assert!(matches!(received(&late), Error::TimedOut { .. }));
+        assert_eq!(received(&late).reason(), ErrorReason::DeadlineExceeded);
+    }
+
+    #[test]
+    fn only_what_a_repetition_can_help_is_repeated() {
+        let worth = |code: Code, reason: &str| {
+            let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+            received(&Status::with_error_details(code, "x", details)).is_worth_repeating()
+        };
+        assert!(worth(Code::Unavailable, "SHUTTING_DOWN"));
+        assert!(worth(Code::Unavailable, "COMMIT_UNKNOWN"));
+        assert!(
+            !worth(Code::Unavailable, "DATABASE_BUSY"),
+            "the daemon has waited long enough"
+        );
+        assert!(!worth(Code::ResourceExhausted, "QUEUE_FULL"));
+        assert!(!worth(Code::FailedPrecondition, "NOTIFICATION_CLOSED"));
+    }
+
+    #[test]
+    fn a_mismatch_says_who_is_older_and_what_to_do() {
+        let text = |daemon_min, daemon_max| {
+            let version = "0.9.0".to_owned();
+            Error::ProtocolMismatch {
+                client: 2,
+                daemon_min,
+                daemon_max,
+                version,
+                pid: 42,
+            }
+            .to_string()
+        };
+        assert_eq!(
+            text(1, 1),
+            "the daemon (version 0.9.0, process 42) speaks protocol 1 to 1 and this client 2: the daemon is older; \
+             restart it with `barista daemon restart`"
+        );
+        assert!(text(3, 4).contains("this client is older; update the client"));
+    }
+
+    #[test]
+    fn an_unresponsive_daemon_is_named() {
+        let socket = PathBuf::from("/d/run/barista.sock");
+        let error = Error::Unresponsive {
+            socket,
+            pid: Some(42),
+            waited: Duration::from_secs(5),
+        };
+        assert!(error.to_string().starts_with(
+            "the daemon (process 42) did not answer on /d/run/barista.sock within 5s"
+        ));
+        assert!(error.is_unreachable());
+    }
 }

@@ -126,3 +126,29 @@ fn check_protocol(info: &ServerInfo) -> Result<(), Error> {
         pid: info.pid,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocol_must_lie_in_the_range_of_the_daemon() {
+        let check = |protocol_min, protocol_max| {
+            check_protocol(&ServerInfo {
+                protocol_min,
+                protocol_max,
+                ..ServerInfo::default()
+            })
+        };
+        assert!(check(PROTOCOL, PROTOCOL).is_ok());
+        assert!(check(0, PROTOCOL + 5).is_ok());
+        assert!(matches!(
+            check(PROTOCOL + 1, PROTOCOL + 2),
+            Err(Error::ProtocolMismatch { .. })
+        ));
+        assert!(matches!(
+            check(0, PROTOCOL - 1),
+            Err(Error::ProtocolMismatch { .. })
+        ));
+    }
+}

@@ -13,6 +13,8 @@ use crate::options::{Autostart, ConnectOptions};
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) socket: PathBuf,
+    /// Where the daemon keeps its lock.
+    run_dir: PathBuf,
     /// How to start a daemon; `None` where that is not allowed.
     pub(crate) start: Option<StartPlan>,
     pub(crate) connect_timeout: Duration,
@@ -34,35 +36,44 @@ impl Target {
     /// Finds the socket, and creates the data directory where a daemon may be started in it.
     pub(crate) fn resolve(options: ConnectOptions) -> Result<Self, Error> {
         let uid = rustix::process::geteuid().as_raw();
-        let (socket, start) = match options.socket {
-            Some(socket) => (socket, None),
-            None => {
-                let data_dir = locate(options.data_dir.as_deref())?;
-                let (data_dir, start) = match options.autostart {
-                    Autostart::Never => (fs::canonicalize(&data_dir).unwrap_or(data_dir), None),
-                    Autostart::Allowed { daemon } => {
-                        let data_dir = create(&data_dir)?;
-                        let timeout = options.start_timeout;
-                        (
-                            data_dir.clone(),
-                            Some(StartPlan {
-                                data_dir,
-                                daemon,
-                                timeout,
-                            }),
-                        )
-                    }
-                };
-                (barista_locate::socket_path(&data_dir, uid), start)
-            }
-        };
         let ConnectOptions {
             connect_timeout,
             call_timeout,
             ..
         } = options;
+        if let Some(socket) = options.socket {
+            let run_dir = socket.parent().map(Path::to_owned).unwrap_or_default();
+            return Ok(Self {
+                socket,
+                run_dir,
+                start: None,
+                connect_timeout,
+                call_timeout,
+                uid,
+            });
+        }
+        let data_dir = locate(options.data_dir.as_deref())?;
+        let (data_dir, start) = match options.autostart {
+            // Where it does not exist there is no daemon either, and any path will do to say so.
+            Autostart::Never => (fs::canonicalize(&data_dir).unwrap_or(data_dir), None),
+            Autostart::Allowed { daemon } => {
+                let data_dir = create(&data_dir)?;
+                let timeout = options.start_timeout;
+                (
+                    data_dir.clone(),
+                    Some(StartPlan {
+                        data_dir,
+                        daemon,
+                        timeout,
+                    }),
+                )
+            }
+        };
+        let socket = barista_locate::socket_path(&data_dir, uid);
+        let run_dir = data_dir.join(barista_locate::RUN_DIR);
         Ok(Self {
             socket,
+            run_dir,
             start,
             connect_timeout,
             call_timeout,
@@ -70,14 +81,11 @@ impl Target {
         })
     }
 
-    /// The process that says it holds the data directory, from the lock file beside the socket. Only good for telling people: the file
+    /// The process that says it holds the data directory, from its lock file. Only good for telling people: the file
     /// outlives the process.
     pub(crate) fn holder(&self) -> Option<i32> {
-        let run_dir = match &self.start {
-            Some(plan) => plan.data_dir.join(barista_locate::RUN_DIR),
-            None => self.socket.parent()?.to_owned(),
-        };
-        let text = fs::read_to_string(run_dir.join(barista_locate::INSTANCE_LOCK_FILE)).ok()?;
+        let text =
+            fs::read_to_string(self.run_dir.join(barista_locate::INSTANCE_LOCK_FILE)).ok()?;
         text.split_whitespace().next()?.parse().ok()
     }
 
@@ -183,4 +191,69 @@ pub(crate) fn create_private(directory: &Path) -> Result<(), Error> {
             path: directory.to_owned(),
             source,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn target(uid: u32) -> Target {
+        Target {
+            socket: "/d/run/barista.sock".into(),
+            run_dir: "/d/run".into(),
+            start: None,
+            connect_timeout: Duration::ZERO,
+            call_timeout: Duration::ZERO,
+            uid,
+        }
+    }
+
+    #[test]
+    fn only_this_user_and_root_are_trusted() {
+        let target = target(1000);
+        assert!(target.check_owner(1000, "it").is_ok());
+        assert!(target.check_owner(0, "it").is_ok());
+        assert!(matches!(
+            target.check_owner(1001, "it"),
+            Err(Error::UntrustedSocket { .. })
+        ));
+    }
+
+    #[test]
+    fn a_shared_directory_that_others_can_enter_is_not_trusted() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let target = target(rustix::process::geteuid().as_raw());
+        let check = |mode| {
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode))
+                .expect("permissions");
+            target.check_fallback_dir(directory.path()).is_ok()
+        };
+        assert!(check(0o700));
+        assert!(!check(0o710));
+        assert!(!check(0o701));
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(directory.path(), &link).expect("a link");
+        assert!(
+            target.check_fallback_dir(&link).is_err(),
+            "a link may point anywhere later"
+        );
+    }
+
+    #[test]
+    fn a_link_to_the_data_directory_leads_to_the_socket_of_the_canonical_one() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (real, link) = (directory.path().join("real"), directory.path().join("link"));
+        fs::create_dir(&real).expect("a directory");
+        std::os::unix::fs::symlink(&real, &link).expect("a link");
+        let options = ConnectOptions::new()
+            .data_dir(link)
+            .autostart(Autostart::Never);
+        let target = Target::resolve(options).expect("resolved");
+        let canonical = fs::canonicalize(&real).expect("a canonical path");
+        assert_eq!(
+            target.socket,
+            barista_locate::socket_path(&canonical, target.uid)
+        );
+    }
 }

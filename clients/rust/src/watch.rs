@@ -159,3 +159,14 @@ impl fmt::Debug for Watch {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_can_move_to_another_task() {
+        fn check<T: Send + Unpin>() {}
+        check::<Watch>();
+    }
+}

@@ -205,3 +205,209 @@ fn elsewhere(expected: &Cursor, found: &Cursor) -> Error {
         place(found)
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pb::notification::v1::{WatchEvents, WatchProgress};
+
+    fn cursor(sequence: i64) -> Cursor {
+        Cursor {
+            epoch: "e".to_owned(),
+            sequence,
+        }
+    }
+
+    fn started(sequence: i64) -> Message {
+        Message::Started(WatchStarted {
+            cursor: Some(cursor(sequence)),
+            ..WatchStarted::default()
+        })
+    }
+
+    fn events(sequences: &[i64]) -> Message {
+        let event = |&sequence| NotificationEvent {
+            sequence,
+            ..NotificationEvent::default()
+        };
+        Message::Events(WatchEvents {
+            events: sequences.iter().map(event).collect(),
+        })
+    }
+
+    fn progress(sequence: i64) -> Message {
+        Message::Progress(WatchProgress {
+            cursor: Some(cursor(sequence)),
+        })
+    }
+
+    fn part(last: bool) -> Message {
+        Message::Snapshot(WatchSnapshot {
+            notifications: Vec::new(),
+            last,
+        })
+    }
+
+    fn from(start_at: StartAt) -> WatchNotificationsRequest {
+        WatchNotificationsRequest {
+            start_at: start_at.into(),
+            ..WatchNotificationsRequest::default()
+        }
+    }
+
+    fn after(cursor: Cursor) -> WatchNotificationsRequest {
+        WatchNotificationsRequest {
+            after: Some(cursor),
+            ..WatchNotificationsRequest::default()
+        }
+    }
+
+    /// Feeds `messages`; the items, or the first error.
+    fn feed(
+        track: &mut Track,
+        messages: impl IntoIterator<Item = Message>,
+    ) -> Result<Vec<WatchItem>, Error> {
+        let mut items = VecDeque::new();
+        messages
+            .into_iter()
+            .try_for_each(|message| track.accept(message, &mut items))?;
+        Ok(items.into())
+    }
+
+    #[test]
+    fn a_new_connection_asks_for_what_follows_the_last_event() {
+        let mut track = Track::new(from(StartAt::Now));
+        feed(&mut track, [started(5), events(&[7, 9])]).expect("in order");
+        assert_eq!(track.reconnect(), (after(cursor(9)), false));
+        let items = feed(&mut track, [started(9), events(&[10])]).expect("in order");
+        assert!(matches!(
+            items[..],
+            [WatchItem::Resumed(_), WatchItem::Event(_)]
+        ));
+    }
+
+    #[test]
+    fn progress_moves_the_place_to_resume_from() {
+        let mut track = Track::new(from(StartAt::Now));
+        feed(&mut track, [started(5), progress(50)]).expect("in order");
+        assert_eq!(track.reconnect().0, after(cursor(50)));
+    }
+
+    #[test]
+    fn a_watch_that_never_started_asks_again_as_at_first() {
+        let mut track = Track::new(from(StartAt::Oldest));
+        assert_eq!(track.reconnect(), (from(StartAt::Oldest), false));
+    }
+
+    #[test]
+    fn a_snapshot_that_broke_off_begins_again() {
+        let mut track = Track::new(from(StartAt::Snapshot));
+        feed(&mut track, [started(5), part(false)]).expect("in order");
+        assert_eq!(track.reconnect(), (from(StartAt::Snapshot), true));
+        let items = feed(&mut track, [started(8), part(true), events(&[9])]).expect("in order");
+        assert!(matches!(items[0], WatchItem::Started(_)));
+        assert_eq!(track.reconnect(), (after(cursor(9)), false));
+    }
+
+    #[test]
+    fn duplicates_and_steps_back_are_errors() {
+        for wrong in [
+            events(&[6]),
+            events(&[5]),
+            events(&[8, 7]),
+            events(&[7, 7]),
+            progress(5),
+        ] {
+            let mut track = Track::new(from(StartAt::Now));
+            feed(&mut track, [started(5), events(&[6])]).expect("in order");
+            assert!(matches!(
+                feed(&mut track, [wrong]),
+                Err(Error::InvalidReply(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn a_stream_that_resumes_elsewhere_is_an_error() {
+        let other_epoch = WatchStarted {
+            cursor: Some(Cursor {
+                epoch: "f".to_owned(),
+                sequence: 6,
+            }),
+            ..WatchStarted::default()
+        };
+        for wrong in [started(5), started(7), Message::Started(other_epoch)] {
+            let mut track = Track::new(from(StartAt::Now));
+            feed(&mut track, [started(5), events(&[6])]).expect("in order");
+            track.reconnect();
+            assert!(matches!(
+                feed(&mut track, [wrong]),
+                Err(Error::InvalidReply(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn a_cursor_of_the_caller_is_held_to_but_for_an_unknown_epoch() {
+        let unknown_epoch = Cursor {
+            epoch: String::new(),
+            sequence: 3,
+        };
+        assert!(feed(&mut Track::new(after(unknown_epoch.clone())), [started(3)]).is_ok());
+        assert!(feed(&mut Track::new(after(unknown_epoch)), [started(4)]).is_err());
+        let other_epoch = Cursor {
+            epoch: "f".to_owned(),
+            sequence: 3,
+        };
+        assert!(feed(&mut Track::new(after(other_epoch)), [started(3)]).is_err());
+    }
+
+    #[test]
+    fn messages_in_the_wrong_phase_are_errors() {
+        let refused = |start_at, messages: Vec<Message>| {
+            feed(&mut Track::new(from(start_at)), messages).is_err()
+        };
+        assert!(
+            refused(StartAt::Now, vec![events(&[1])]),
+            "events before the start"
+        );
+        assert!(
+            refused(StartAt::Now, vec![started(1), started(1)]),
+            "two starts"
+        );
+        assert!(
+            refused(StartAt::Now, vec![started(1), part(true)]),
+            "a snapshot that nobody asked for"
+        );
+        assert!(
+            refused(
+                StartAt::Snapshot,
+                vec![started(1), part(false), events(&[2])]
+            ),
+            "half a snapshot"
+        );
+    }
+
+    #[test]
+    fn the_cursor_follows_what_is_handed_out_and_not_what_has_come() {
+        let mut place = Place::new(&from(StartAt::Snapshot));
+        let mut track = Track::new(from(StartAt::Snapshot));
+        let items = feed(
+            &mut track,
+            [
+                started(5),
+                part(false),
+                part(true),
+                events(&[6, 9]),
+                progress(12),
+            ],
+        )
+        .expect("in order");
+        let mut cursors = Vec::new();
+        for item in &items {
+            place.hand_out(item);
+            cursors.push(place.cursor().map(|cursor| cursor.sequence));
+        }
+        assert_eq!(cursors, [None, None, Some(5), Some(6), Some(9), Some(12)]);
+    }
+}
