@@ -76,7 +76,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The connection broke before the answer came, and repeating the call did not help. A write may or may not have happened.
-    #[error("the connection to the daemon on {} broke before it answered, so a change may or may not have been stored: {reason}", socket.display())]
+    #[error("the connection to the daemon on {} broke; a change that was being made may or may not have been stored: {reason}", socket.display())]
     Disconnected {
         /// The socket.
         socket: PathBuf,
