@@ -51,46 +51,28 @@ pub(crate) struct Global {
     pub(crate) color: Color,
 }
 
-/// The commands.
+/// The commands. What each does is told where its arguments are; a sentence here would replace that in its help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Ask a question, wait, and print the response
     Ask(cmd::ask::Ask),
-    /// Tell something that needs no response
     Notify(cmd::notify::Notify),
-    /// Run a command, then tell how it ended
     Run(cmd::run::Run),
-    /// List open notifications by priority
     #[command(alias = "notifications")]
     Inbox(cmd::inbox::Inbox),
-    /// Show one notification with its history
     Show(cmd::show::Show),
-    /// Answer a notification; without arguments, choose one
     Respond(cmd::respond::Respond),
-    /// Mark notifications as read
     Read(cmd::close::Read),
-    /// Put notifications away without a response
     Dismiss(cmd::close::Dismiss),
-    /// Withdraw notifications
     Cancel(cmd::close::Cancel),
-    /// Wait for responses and print them
     Wait(cmd::wait::Wait),
-    /// Follow every change
     Watch(cmd::watch::Watch),
-    /// Say how the daemon is doing
     Status(cmd::status::Status),
-    /// Look for problems, and say what helps
     Doctor(cmd::doctor::Doctor),
-    /// Start, stop and look after the daemon
     #[command(subcommand)]
     Daemon(cmd::daemon::Daemon),
-    /// Make a data directory for a project
     Init(cmd::init::Init),
-    /// Print the script that completes commands and ids in a shell
     Completions(cmd::completions::Completions),
-    /// Write the manual pages into a directory
     Man(cmd::man::Man),
-    /// Print the versions of this program and of the daemon
     Version(cmd::version::Version),
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use barista_client::pb::notification::v1::{Notification, NotificationFilter};
+use barista_client::pb::notification::v1::{Notification, NotificationFilter, Option as Choice};
 use barista_client::{Autostart, Client, ConnectOptions};
 use clap::CommandFactory;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
@@ -10,10 +10,10 @@ use clap_complete::env::CompleteEnv;
 use tokio::time::timeout;
 
 use crate::args::Cli;
-use crate::{listing, text};
+use crate::{input, listing, text};
 
 /// The variable with which the shell's script asks this program for candidates.
-pub(crate) const VARIABLE: &str = "COMPLETE";
+pub(crate) const VARIABLE: &str = "BARISTA_COMPLETE";
 /// How long a person waits for a Tab before it feels broken.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How many ids are offered.
@@ -31,11 +31,7 @@ pub(crate) fn answer_shell() {
 /// The ids of open notifications with their titles, the most urgent first. None where the daemon does not run: a Tab starts nothing.
 pub(crate) fn open_ids() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let open = runtime.map(|runtime| runtime.block_on(timeout(PATIENCE, open())));
-        let open = open.ok().and_then(Result::ok).flatten().unwrap_or_default();
+        let open = ask(open()).unwrap_or_default();
         open.iter()
             .enumerate()
             .map(|(order, each)| candidate(order, each))
@@ -43,9 +39,49 @@ pub(crate) fn open_ids() -> ArgValueCandidates {
     })
 }
 
+/// The options of the notification whose id stands before the word that is typed.
+pub(crate) fn options() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let Some(id) = typed_id(std::env::args()) else {
+            return Vec::new();
+        };
+        let options =
+            ask(async move { Some(connect().await?.get_notification(id).await.ok()?.options) });
+        let options = options.unwrap_or_default();
+        let candidate = |option: &Choice| {
+            let description = text::fit(&text::line(&option.description), TITLE_COLUMNS);
+            let help = (!description.is_empty()).then(|| description.into());
+            CompletionCandidate::new(text::line(&option.name)).help(help)
+        };
+        options.iter().map(candidate).collect()
+    })
+}
+
+/// The id in `… -- barista respond 12 …`, as the shell's script passes what is typed.
+fn typed_id(words: impl Iterator<Item = String>) -> Option<i64> {
+    words
+        .skip_while(|word| word != "respond")
+        .skip(1)
+        .find_map(|word| input::id(&word).ok())
+}
+
+/// Asks the daemon, if it runs, for as long as a person waits.
+fn ask<T>(question: impl Future<Output = Option<T>>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .ok()?;
+    runtime.block_on(async { timeout(PATIENCE, question).await.ok().flatten() })
+}
+
+async fn connect() -> Option<Client> {
+    Client::connect(ConnectOptions::new().autostart(Autostart::Never))
+        .await
+        .ok()
+}
+
 async fn open() -> Option<Vec<Notification>> {
-    let options = ConnectOptions::new().autostart(Autostart::Never);
-    let client = Client::connect(options).await.ok()?;
+    let client = connect().await?;
     let filter = NotificationFilter {
         states: listing::OPEN.map(i32::from).to_vec(),
         ..Default::default()
@@ -63,4 +99,21 @@ fn candidate(order: usize, notification: &Notification) -> CompletionCandidate {
     CompletionCandidate::new(notification.id.to_string())
         .help(Some(title.into()))
         .display_order(Some(order))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_found_in_what_is_typed() {
+        let id = |line: &str| typed_id(line.split(' ').map(str::to_owned));
+        assert_eq!(id("barista -- barista respond 12 "), Some(12));
+        assert_eq!(
+            id("barista -- barista -q respond --as ann #12 ap"),
+            Some(12)
+        );
+        assert_eq!(id("barista -- barista respond "), None);
+        assert_eq!(id("barista -- barista show 12"), None);
+    }
 }

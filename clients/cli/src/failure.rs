@@ -75,6 +75,10 @@ impl Failure {
 
     /// A call failed while trying to do `what`, as in "cannot respond to #12".
     pub(crate) fn call(what: impl Display, error: &Error) -> Self {
+        if let Error::NotRunning { socket } = error {
+            let why = format!("no daemon answers on {}", socket.display());
+            return Self::new(Exit::Unreachable, what, why).next("barista daemon start".to_owned());
+        }
         Self::new(exit_of(error), what, text::line(&error.to_string())).next(next_of(error))
     }
 
@@ -263,7 +267,7 @@ mod tests {
     #[test]
     fn a_report_says_what_why_and_what_next() {
         let rpc = barista_client::RpcError {
-            code: tonic::Code::FailedPrecondition,
+            code: barista_client::Code::FailedPrecondition,
             reason: ErrorReason::NotificationClosed,
             message: "#12 was answered \"approve\" by ann\x1b[2J".to_owned(),
             metadata: HashMap::from([("id".to_owned(), "12".to_owned())]),

@@ -1,5 +1,8 @@
 //! The command that `watch --exec` runs for each change.
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::future::pending;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -32,21 +35,25 @@ pub(crate) struct Hook {
 pub(crate) struct Hooks {
     hook: Hook,
     parallel: usize,
-    running: JoinSet<Option<String>>,
+    /// Each gives its change's sequence when it has ended.
+    running: JoinSet<i64>,
+    /// The sequences of the changes whose commands have not ended.
+    unfinished: BTreeSet<i64>,
 }
 
 impl Hooks {
-    /// Runs `parallel` commands at once at most.
+    /// Runs `parallel` commands at once at most; one at least.
     pub(crate) fn new(hook: Hook, parallel: usize) -> Self {
         Self {
             hook,
             parallel,
             running: JoinSet::new(),
+            unfinished: BTreeSet::new(),
         }
     }
 
-    /// Starts the command for `event`, once there is room; with room for one, returns when it has ended. A command that fails is told on
-    /// stderr and stops nothing.
+    /// Starts the command for `event`, and returns when there is room for the next: with room for one, when it has ended. A command that
+    /// fails is told on stderr and stops nothing.
     pub(crate) async fn run(&mut self, app: &App, event: &NotificationEvent) -> Result<()> {
         let input = format!("{}\n", json::value(event)?);
         let mut command = Command::new("sh");
@@ -54,44 +61,33 @@ impl Hooks {
             .arg("-c")
             .arg(&self.hook.command)
             .envs(environment(event));
-        let (sequence, limit) = (event.sequence, self.hook.limit);
-        let run = async move {
-            execute(command, input, limit)
-                .await
-                .err()
-                .map(|why| format!("barista: the command for change {sequence} failed: {why}"))
-        };
-        if self.parallel == 1 {
-            tell(app, run.await);
-            return Ok(());
-        }
+        let (sequence, limit, output) = (event.sequence, self.hook.limit, app.output.clone());
+        self.unfinished.insert(sequence);
+        self.running.spawn(async move {
+            if let Err(why) = execute(command, input, limit).await {
+                output.complain(&format!(
+                    "barista: the command for change {sequence} failed: {why}"
+                ));
+            }
+            sequence
+        });
         while self.running.len() >= self.parallel {
-            self.reap(app).await?;
-        }
-        self.running.spawn(run);
-        Ok(())
-    }
-
-    /// Waits for one command to end.
-    async fn reap(&mut self, app: &App) -> Result<()> {
-        if let Some(ended) = self.running.join_next().await {
-            tell(
-                app,
-                ended.map_err(|error| Failure::unexpected("cannot run commands", error))?,
-            );
+            let Some(ended) = self.running.join_next().await else {
+                break;
+            };
+            let ended = ended.map_err(|error| Failure::unexpected("cannot run commands", error))?;
+            self.unfinished.remove(&ended);
         }
         Ok(())
     }
 
-    /// Ends the commands that still run.
-    pub(crate) async fn end(mut self) {
+    /// Kills the commands that still run. Returns the first change whose command had not ended; `None` where all had.
+    pub(crate) async fn end(mut self) -> Option<i64> {
+        while let Some(Ok(ended)) = self.running.try_join_next() {
+            self.unfinished.remove(&ended);
+        }
         self.running.shutdown().await;
-    }
-}
-
-fn tell(app: &App, failure: Option<String>) {
-    if let Some(failure) = failure {
-        app.output.complain(&failure);
+        self.unfinished.first().copied()
     }
 }
 
@@ -105,9 +101,11 @@ async fn execute(mut command: Command, input: String, limit: Duration) -> Result
     let group = Group::of(&child);
     let stdin = child.stdin.take();
     let ended = timeout(limit, async {
-        // The command may read all, some or none of it, before or after it writes: feeding it must not hold up the wait for its end.
-        let ((), status) = tokio::join!(feed(stdin, input), child.wait());
-        status
+        // The command may read all, some or none of its input, before or after it writes: feeding it must not hold up the wait.
+        tokio::select! {
+            status = child.wait() => status,
+            never = feed(stdin, input) => match never {},
+        }
     });
     match ended.await {
         Ok(Ok(status)) if status.success() => {
@@ -127,11 +125,12 @@ async fn execute(mut command: Command, input: String, limit: Duration) -> Result
     }
 }
 
-/// Writes `input`. A command that does not read it is no failure.
-async fn feed(stdin: Option<ChildStdin>, input: String) {
+/// Writes `input`, closes the pipe, and never returns. A command that does not read it is no failure.
+async fn feed(stdin: Option<ChildStdin>, input: String) -> Infallible {
     if let Some(mut stdin) = stdin {
         let _unread = stdin.write_all(input.as_bytes()).await;
     }
+    pending().await
 }
 
 /// A command with all processes it started. They are killed when this is dropped, as when the watch ends.

@@ -176,7 +176,7 @@ async fn wait(app: &App, client: &Client, id: i64, limit: Option<Duration>) -> R
     match ended {
         Ok(WaitOutcome::Ended(notification)) => deliver(app, &notification),
         Ok(WaitOutcome::TimedOut(_)) => {
-            app.output.complain(&format!(
+            app.output.note(&format!(
                 "No response to #{id} yet; it stays open. Wait again with: {resume}"
             ));
             Ok(Exit::TimedOut)

@@ -26,7 +26,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// How often a log is looked at while it is followed.
 const FOLLOW: Duration = Duration::from_millis(250);
 
-/// What to do with the daemon.
+/// Start, stop and look after the daemon.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Daemon {
     /// Start it in the background, unless it runs already
@@ -35,11 +35,8 @@ pub(crate) enum Daemon {
     Stop,
     /// Stop it, if it runs, and start it
     Restart,
-    /// Run it in the foreground, in place of this program
     Run(Run),
-    /// Say how it is doing
     Status(Status),
-    /// Print its log
     Logs(Logs),
 }
 

@@ -55,10 +55,11 @@ impl Init {
             // A project that ignores other files there already knows what it wants.
             Err(_) | Ok(()) => {}
         }
+        let project = self.dir.canonicalize().unwrap_or(self.dir);
         app.output.note(&format!(
-            "Made {}. Every command in {} uses it now.",
-            config.display(),
-            self.dir.display()
+            "Made data/{} and data/.gitignore. Every command in {} or below uses that data directory now.",
+            barista_locate::CONFIG_FILE,
+            project.display()
         ));
         Ok(Exit::Done)
     }

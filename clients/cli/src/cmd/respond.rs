@@ -27,7 +27,7 @@ pub(crate) struct Respond {
     #[arg(value_parser = input::id, add = complete::open_ids())]
     id: Option<i64>,
     /// The response: the name of an option, or text; - reads stdin
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, add = complete::options())]
     response: Option<String>,
     /// The name of an option; may be repeated where several are allowed
     #[arg(

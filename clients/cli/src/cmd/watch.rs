@@ -84,13 +84,15 @@ impl Watch {
             result = follow(app, &mut stream, &mut hooks) => result,
             exit = stop.signal() => Ok(exit),
         };
-        if let Some(hooks) = hooks {
-            hooks.end().await;
-        }
-        if let Some(cursor) = stream.cursor() {
+        let seen = stream.cursor().map(|cursor| cursor.sequence);
+        let unfinished = match hooks {
+            Some(hooks) => hooks.end().await,
+            None => None,
+        };
+        // A change whose command was killed comes again.
+        if let Some(sequence) = unfinished.map(|sequence| sequence - 1).or(seen) {
             app.output.note(&format!(
-                "Go on from here with: barista watch --since {}",
-                cursor.sequence
+                "Go on from here with: barista watch --since {sequence}"
             ));
         }
         result

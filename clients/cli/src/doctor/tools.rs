@@ -16,13 +16,24 @@ const LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Version(u32, u32, u32);
 
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
 /// Looks at the SQLite of the `sqlite3` shell and of Python. Nothing is said about a program that is not there.
 pub(crate) async fn examine() -> Vec<Finding> {
     let python = ["-c", "import sqlite3; print(sqlite3.sqlite_version)"];
     let (shell, python) = tokio::join!(ask("sqlite3", &["--version"]), ask("python3", &python));
-    let shell = shell.and_then(|said| judge("the sqlite3 shell", &said));
-    let python = python.and_then(|said| judge("Python's sqlite3 module", &said));
-    shell.into_iter().chain(python).collect()
+    let shell = shell
+        .and_then(|said| version(&said))
+        .map(|version| ("the sqlite3 shell", version));
+    let python = python
+        .and_then(|said| version(&said))
+        .map(|version| ("Python's sqlite3", version));
+    let found: Vec<_> = shell.into_iter().chain(python).collect();
+    judge(&found).into_iter().collect()
 }
 
 /// Whether a release of SQLite, named as in `SQLite 3.53.0`, has the WAL-reset bug; `None` where no release is named.
@@ -30,19 +41,32 @@ pub(crate) fn has_wal_reset_bug(said: &str) -> Option<bool> {
     version(said).map(|version| version < FIXED)
 }
 
-fn judge(program: &str, said: &str) -> Option<Finding> {
-    let version @ Version(major, minor, patch) = version(said)?;
+fn judge(programs: &[(&str, Version)]) -> Option<Finding> {
     let check = "other tools";
-    let name = format!("{program} has SQLite {major}.{minor}.{patch}");
-    if version >= FIXED {
-        return Some(Finding::good(check, name));
+    let names = |programs: &[&(&str, Version)]| {
+        let names: Vec<String> = programs
+            .iter()
+            .map(|(name, v)| format!("{name} ({v})"))
+            .collect();
+        names.join(" and ")
+    };
+    let all: Vec<_> = programs.iter().collect();
+    let unsafe_ones: Vec<_> = programs
+        .iter()
+        .filter(|(_, version)| *version < FIXED)
+        .collect();
+    if all.is_empty() {
+        return None;
+    }
+    if unsafe_ones.is_empty() {
+        return Some(Finding::good(check, names(&all)));
     }
     let text = format!(
-        "{name}, which has the WAL-reset bug (fixed in 3.51.3): a checkpoint that it runs while the daemon writes can lose committed \
-         changes"
+        "{} use an SQLite with the WAL-reset bug (fixed in {FIXED}): a checkpoint of theirs while the daemon writes can lose changes",
+        names(&unsafe_ones)
     );
-    let remedy = "update it, or only read with it (sqlite3 -readonly): the daemon checkpoints early enough that it has none to run by \
-                  itself, so never run wal_checkpoint or VACUUM with it";
+    let remedy = "update them, or only read with them (sqlite3 -readonly). The daemon keeps the log short enough that they do not \
+                  checkpoint by themselves; never run wal_checkpoint or VACUUM with them";
     Some(Finding::warning(check, text, remedy))
 }
 
@@ -85,7 +109,13 @@ mod tests {
 
     #[test]
     fn releases_before_the_fix_are_warned_about_with_the_reason() {
-        let level = |said| judge("it", said).map(|finding| finding.level);
+        let level = |said| {
+            let found: Vec<_> = version(said)
+                .map(|version| ("it", version))
+                .into_iter()
+                .collect();
+            judge(&found).map(|finding| finding.level)
+        };
         assert_eq!(
             level("3.40.1 2022-12-28 14:03:47 df5c253c0b3d"),
             Some(Level::Warning)
@@ -94,8 +124,12 @@ mod tests {
         assert_eq!(level("3.51.3\n"), Some(Level::Good));
         assert_eq!(level("3.100.0"), Some(Level::Good));
         assert_eq!(level("no version here"), None);
-        let finding = judge("it", "3.40.1").expect("a finding");
-        assert!(finding.text.contains("WAL-reset"));
+        let both = [("one", Version(3, 40, 1)), ("two", Version(3, 53, 0))];
+        let text = judge(&both).expect("a finding").text;
+        assert!(
+            text.starts_with("one (3.40.1) use an SQLite with the WAL-reset bug"),
+            "{text}"
+        );
     }
 
     #[test]
