@@ -35,6 +35,9 @@ const FOREIGN_GAP: Duration = Duration::from_millis(1);
 /// How long the writer works without a gap while it knows of no other process: one that has never got the lock is not known either.
 const LONGEST_RUN: Duration = Duration::from_millis(25);
 
+/// Why nothing is written between an error and the next attempt to open the file.
+const REOPENING: &str = "it is being opened again after an error";
+
 /// The writer's own state.
 pub(super) struct WriterThread {
     options: Options,
@@ -176,7 +179,7 @@ impl WriterThread {
                 return fail(
                     jobs,
                     &Error::DatabaseUnavailable {
-                        reason: "it is being reopened".to_owned(),
+                        reason: REOPENING.to_owned(),
                     },
                 );
             }
@@ -512,7 +515,9 @@ impl WriterThread {
             return Err(reason);
         }
         let Some(open) = &self.open else {
-            return Err(Error::ShuttingDown);
+            return Err(Error::DatabaseUnavailable {
+                reason: REOPENING.to_owned(),
+            });
         };
         let outcome = match checkpoint::checkpoint(&open.connection, mode) {
             Ok(outcome) => outcome,
