@@ -11,3 +11,6 @@ pub mod platform;
 pub mod shutdown;
 pub mod socket;
 pub mod telemetry;
+
+#[cfg(test)]
+mod alone;
