@@ -168,7 +168,9 @@ fn insert(title: &str) -> String {
 fn fresh() -> std::future::Ready<(Arc<dyn NotificationStore>, Bench)> {
     let bench = Bench::open();
     std::future::ready((
-        Arc::clone(&bench.store) as Arc<dyn NotificationStore>, bench))
+        Arc::clone(&bench.store) as Arc<dyn NotificationStore>,
+        bench,
+    ))
 }
 
 crate::store::conformance::conformance_tests!(fresh());
