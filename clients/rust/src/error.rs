@@ -346,6 +346,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test plays the daemon")]
     fn the_details_of_an_error_become_its_fields() {
         let mut details = ErrorDetails::with_error_info(
             "INVALID_FIELD",

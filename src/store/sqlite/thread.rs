@@ -24,8 +24,9 @@ use crate::domain::error::{Error, Result};
 const BUSY_SLICE: Duration = Duration::from_millis(100);
 /// The pause before the second attempt to begin; it doubles each time, and up to half of it is added at random.
 const BUSY_BACKOFF: Duration = Duration::from_millis(100);
-/// How long without a write before the rest of the log is moved into the file.
-const QUIET: Duration = Duration::from_millis(200);
+/// How long without a write before the rest of the log is moved into the file. Not sooner: the next write then begins the log anew, which
+/// costs a second sync.
+const QUIET: Duration = Duration::from_secs(2);
 /// How often a broken database is opened again.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a foreign commit makes the writer leave gaps between its batches.
