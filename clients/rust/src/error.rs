@@ -333,6 +333,10 @@ fn mismatch(client: i32, min: i32, max: i32, version: &str, pid: i32) -> String 
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests play the daemon, which makes every Status"
+)]
 mod tests {
     use super::*;
     use tonic_types::ErrorDetails;
@@ -346,7 +350,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the test plays the daemon")]
     fn the_details_of_an_error_become_its_fields() {
         let mut details = ErrorDetails::with_error_info(
             "INVALID_FIELD",
