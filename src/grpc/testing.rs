@@ -185,11 +185,24 @@ impl Client {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
+        self.call_with(method, Request::new(request)).await
+    }
+
+    /// Calls with metadata.
+    pub(super) async fn call_with<Q, A>(
+        &self,
+        method: &'static str,
+        request: Request<Q>,
+    ) -> Result<A, Status>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
         let mut grpc = Grpc::new(self.0.clone());
         grpc.ready().await.expect("a connection");
         let codec = tonic_prost::ProstCodec::<Q, A>::default();
         let path = http::uri::PathAndQuery::from_static(method);
-        let response = grpc.unary(Request::new(request), path, codec).await;
+        let response = grpc.unary(request, path, codec).await;
         response.map(Response::into_inner)
     }
 

@@ -75,7 +75,10 @@ async fn a_snapshot_comes_in_parts_and_the_changes_after_it_follow() {
     created.await.expect("created");
     let mut stream = pin!(watch(&shelf, WatchStart::Snapshot, of("")).await);
     shelf.create("a", "later").await;
-    assert_eq!(line(&next(&mut stream).await), "started after 300, 1 to 300");
+    assert_eq!(
+        line(&next(&mut stream).await),
+        "started after 300, 1 to 300"
+    );
     let mut ids = Vec::new();
     for expected in [false, true] {
         let Part::Snapshot { items, last } = next(&mut stream).await else {
@@ -189,11 +192,7 @@ async fn a_stream_that_ends_gives_up_its_slot_and_its_place() {
     let slots = Slots::new(1);
     let stop = CancellationToken::new();
     let watch = shelf.notifications.watch(WatchStart::Now, of("")).await;
-    let stream = feed(
-        watch.expect("a watch"),
-        stop,
-        slots.take().expect("a slot"),
-    );
+    let stream = feed(watch.expect("a watch"), stop, slots.take().expect("a slot"));
     assert_eq!(shelf.notifications.feed().followers(), 1);
     assert!(matches!(
         slots.take(),
