@@ -1,5 +1,17 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod cli;
+pub mod config;
+pub mod connection;
+pub mod daemon;
+pub mod data_dir;
 pub mod domain;
 pub mod grpc;
+pub mod instance;
+pub mod log_file;
+pub mod notify;
+pub mod platform;
+pub mod shutdown;
+pub mod socket;
 pub mod store;
+pub mod telemetry;

@@ -24,5 +24,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_server(false)
         .compile_fds(compiler.file_descriptor_set())?;
+    // The tests play the daemon, with the same messages. Nothing else includes these files.
+    let servers = out.join("server");
+    std::fs::create_dir_all(&servers)?;
+    let mut servers = tonic_prost_build::configure()
+        .build_client(false)
+        .out_dir(servers);
+    for area in ["admin", "error", "notification"] {
+        servers = servers.extern_path(
+            format!(".barista.{area}.v1"),
+            format!("::barista_client::pb::{area}::v1"),
+        );
+    }
+    servers.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

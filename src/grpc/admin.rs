@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -11,6 +10,7 @@ use tonic::{Request, Response, Status};
 use super::pb::admin::v1 as pb;
 use super::pb::admin::v1::admin_service_server::AdminService;
 use super::{deadline, field, write};
+use crate::connection::Connections;
 use crate::domain::admin::{CheckpointMode, DatabaseStatus, StoreAdmin, WalLock, WalLockKind};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
@@ -38,7 +38,7 @@ pub struct ServerIdentity {
     /// When it started.
     pub start_time: Timestamp,
     /// Open connections, counted by whoever accepts them.
-    pub connections: Arc<AtomicUsize>,
+    pub connections: Connections,
 }
 
 /// Serves `AdminService`.
@@ -94,7 +94,7 @@ impl AdminService for Handler {
             waiters: int32(feed.waiters()),
             open_notifications: int64(open.min(MAX_COUNTED)),
             open_notifications_truncated: open > MAX_COUNTED,
-            connections: int32(self.identity.connections.load(Ordering::Relaxed)),
+            connections: int32(self.identity.connections.open()),
             shutting_down: self.stop.is_cancelled(),
         };
         Ok(Response::new(pb::GetStatusResponse {

@@ -1,3 +1,5 @@
 //! How it is kept: one folder for each back end, with the same file names.
 
+#[cfg(test)]
+mod conformance;
 pub mod sqlite;

@@ -1,1 +1,38 @@
-fn main() {}
+//! `barista`, the command line of Barista: asks, answers, waits and watches over the daemon's Unix socket.
+
+mod app;
+mod args;
+mod cmd;
+mod complete;
+mod doctor;
+mod exit;
+mod failure;
+mod hook;
+mod identity;
+mod input;
+mod json;
+mod listing;
+mod log_file;
+mod outcome;
+mod output;
+mod picker;
+mod process;
+mod render;
+mod signals;
+mod span;
+mod style;
+mod text;
+mod time;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    complete::answer_shell();
+    match args::Cli::try_parse() {
+        Ok(cli) => app::run(cli).into(),
+        Err(error) => args::explain(&error).into(),
+    }
+}

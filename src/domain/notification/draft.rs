@@ -105,6 +105,12 @@ impl NewNotification {
 }
 
 impl Draft {
+    /// About how many bytes it brings.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.title.len() + self.message.len() + self.context.len() + 256
+    }
+
     /// Checks every rule of a new notification.
     ///
     /// # Errors

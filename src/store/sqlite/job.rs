@@ -35,6 +35,9 @@ pub(super) trait Job: Send {
     /// Begins the job, unless its caller has taken it back.
     fn claim(&self) -> bool;
 
+    /// About how many bytes it brings.
+    fn size(&self) -> usize;
+
     /// Whether its caller has taken it back.
     fn is_abandoned(&self) -> bool;
 
@@ -49,6 +52,7 @@ pub(super) trait Job: Send {
 }
 
 struct Work<T, F> {
+    size: usize,
     work: F,
     outcome: Option<T>,
     ownership: Arc<Ownership>,
@@ -62,6 +66,10 @@ where
 {
     fn claim(&self) -> bool {
         self.ownership.take(CLAIMED)
+    }
+
+    fn size(&self) -> usize {
+        self.size
     }
 
     fn is_abandoned(&self) -> bool {
@@ -94,7 +102,7 @@ pub(super) struct Pending<T> {
 }
 
 /// Makes a job of `work`, which may run more than once if its batch has to be repeated.
-pub(super) fn job<T, F>(work: F) -> (Box<dyn Job>, Pending<T>)
+pub(super) fn job<T, F>(size: usize, work: F) -> (Box<dyn Job>, Pending<T>)
 where
     T: Send + 'static,
     F: FnMut(&Connection) -> std::result::Result<T, Failure> + Send + 'static,
@@ -102,6 +110,7 @@ where
     let ownership = Arc::new(Ownership::default());
     let (reply, answer) = oneshot::channel();
     let work = Work {
+        size,
         work,
         outcome: None,
         ownership: Arc::clone(&ownership),

@@ -81,16 +81,6 @@ pub(super) fn changes_after(
     head: i64,
     limit: usize,
 ) -> Result<Vec<SharedChange>, Failure> {
-    let mut statement = connection.prepare_cached(&CHANGES_AFTER)?;
-    let rows = statement.query_map((after, head, count(limit)), change)?;
-    let changes: Vec<SharedChange> = rows
-        .map(|row| row.map(Arc::new))
-        .collect::<Result<_, _>>()?;
-    let expected = after + 1..;
-    let gap = changes
-        .iter()
-        .zip(expected)
-        .any(|(change, sequence)| change.sequence != sequence);
     let bounds = || -> rusqlite::Result<JournalBounds> {
         Ok(JournalBounds {
             epoch: epoch.to_owned(),
@@ -101,6 +91,15 @@ pub(super) fn changes_after(
     if after > head {
         return Err(Error::UnknownCursor { bounds: bounds()? }.into());
     }
+    let mut statement = connection.prepare_cached(&CHANGES_AFTER)?;
+    let rows = statement.query_map((after, head, count(limit)), change)?;
+    let changes: Vec<SharedChange> = rows
+        .map(|row| row.map(Arc::new))
+        .collect::<Result<_, _>>()?;
+    let gap = changes
+        .iter()
+        .zip(after + 1..)
+        .any(|(change, sequence)| change.sequence != sequence);
     // Retention removes the oldest; somebody else may have removed any. In either case skipping in silence would be a lie.
     if gap || (changes.is_empty() && after < head) {
         return Err(Error::SequenceCompacted {

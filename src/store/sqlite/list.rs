@@ -83,7 +83,8 @@ impl Pager<'_> {
             let (ids, complete) = merge(self.connection, ranges, after, descending, wanted)?;
             for id in ids {
                 if self.is_full() {
-                    return Ok(after);
+                    // Full before the first of these: ranks are read upwards, so everything lies after the least id.
+                    return Ok(Some(after.unwrap_or(i64::MIN)));
                 }
                 self.scanned += 1;
                 after = Some(id);

@@ -8,11 +8,14 @@ mod job;
 mod journal;
 mod list;
 mod notification;
+mod opened;
 mod readers;
 mod reconcile;
 mod row;
 mod schema;
 mod store;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod writer;
 

@@ -2,6 +2,7 @@
 //!
 //! Direct tooling may store anything in any column. Nothing here fails for that: what cannot be understood is shown as text, or as absent.
 
+use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use rusqlite::Row;
@@ -12,7 +13,9 @@ use crate::domain::clock::Timestamp;
 use crate::domain::notification::{Choice, Notification, Response, State};
 use crate::domain::word::{Vocabulary, Word};
 
-/// The columns that [`Content`] reads, in its order. They hardly ever change.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
+/// The columns of what a notification says, in the order that [`notification`] reads them in. They hardly ever change.
 pub(super) const CONTENT: [&str; 15] = [
     "type",
     "priority",
@@ -94,24 +97,17 @@ pub(super) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Times
 /// Reads a time as direct tooling writes it: UTC without an offset; also with an offset, and with a space in the place of the T.
 pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
-    let instant = match text.parse::<jiff::Timestamp>() {
-        Ok(instant) => instant,
-        Err(_) => text
-            .parse::<DateTime>()
-            .ok()?
-            .to_zoned(TimeZone::UTC)
-            .ok()?
-            .timestamp(),
+    let civil = match text.parse::<jiff::Timestamp>() {
+        Ok(instant) => TimeZone::UTC.to_datetime(instant),
+        Err(_) => text.parse::<DateTime>().ok()?,
     };
-    Timestamp::from_micros(instant.as_microsecond())
+    Timestamp::from_micros(i64::try_from(civil.duration_since(EPOCH).as_micros()).ok()?)
 }
 
 /// Writes a time as Python's `datetime.isoformat` does: no offset, and no fraction where it is zero.
 pub(super) fn format_time(time: Timestamp) -> String {
-    // Both clocks end with the year 9999, so the conversion cannot fail.
-    let instant =
-        jiff::Timestamp::from_microsecond(time.as_micros()).unwrap_or(jiff::Timestamp::MAX);
-    let civil = TimeZone::UTC.to_datetime(instant);
+    // Both end with the year 9999, so the addition cannot overflow.
+    let civil = EPOCH.saturating_add(SignedDuration::from_micros(time.as_micros()));
     let (date, clock) = (civil.date(), civil.time());
     let mut text = format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",

@@ -1,6 +1,5 @@
 //! The store: what the domain asks for, handed to the writer or to a reader. The only place where asynchronous code meets blocking code.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use super::failure::OpenError;
 use super::readers::Readers;
 use super::writer::Writer;
 use super::{checkpoint, journal, list, notification};
+use crate::data_dir::{DatabaseFile, DatabasePath};
 use crate::domain::admin::{
     CheckpointMode, CheckpointOutcome, DatabaseStatus, StoreAdmin, WalFrames, WalLock,
 };
@@ -32,10 +32,8 @@ const MAX_SNAPSHOT_BYTES: usize = 32 * 1024 * 1024;
 /// The most notifications that are read for a snapshot, whether they match or not: it is one transaction, which pins the log.
 const MAX_SNAPSHOT_PAGES: usize = 50;
 
-/// What the store asks of the machine around it. Functions, so that a test can fill a disk or move a file without doing it.
+/// What the store asks of the machine around it. Functions, so that a test can fill a disk without doing it.
 pub struct Surroundings {
-    /// Whether the file at the path is the one that was opened, or why not, in a sentence with its remedy.
-    pub still_there: Box<dyn Fn() -> std::result::Result<(), String> + Send + Sync>,
     /// Bytes left on the file system.
     pub disk_available: Box<dyn Fn() -> std::io::Result<u64> + Send + Sync>,
     /// Who holds locks on the write-ahead log.
@@ -44,8 +42,8 @@ pub struct Surroundings {
 
 /// How a store is opened.
 pub struct Options {
-    /// The file, in a directory that has been checked.
-    pub path: PathBuf,
+    /// The file.
+    pub path: DatabasePath,
     /// Where the present comes from.
     pub clock: Arc<dyn Clock>,
     /// The machine around it.
@@ -54,6 +52,8 @@ pub struct Options {
     pub queue_capacity: usize,
     /// How many writes go into one transaction.
     pub batch_writes: usize,
+    /// About how many bytes of requests go into one transaction, the last one excepted.
+    pub batch_bytes: usize,
     /// How many connections read.
     pub readers: usize,
     /// The page cache of each connection, in KiB.
@@ -66,7 +66,7 @@ pub struct Options {
     pub followed_poll: Duration,
     /// How often otherwise.
     pub idle_poll: Duration,
-    /// How often the file and the disk are looked at.
+    /// How often it is checked that the file is still the one that was opened, and that there is space.
     pub look_interval: Duration,
     /// Frames in the log from which on it is moved into the file.
     pub checkpoint_frames: i64,
@@ -78,7 +78,7 @@ pub struct Options {
 
 /// Notifications in a SQLite file.
 pub struct SqliteStore {
-    path: PathBuf,
+    path: DatabasePath,
     surroundings: Arc<Surroundings>,
     epoch: Arc<str>,
     schema_version: i64,
@@ -95,7 +95,7 @@ impl SqliteStore {
     pub fn open(options: Options) -> std::result::Result<Self, OpenError> {
         let path = options.path.clone();
         let surroundings = Arc::clone(&options.surroundings);
-        let readers = Readers::new(&path, options.readers, options.cache_kib)?;
+        let readers = Readers::new(path.path(), options.readers, options.cache_kib)?;
         let (writer, opening) = Writer::start(options)?;
         let epoch = opening.epoch.into();
         let schema_version = opening.schema_version;
@@ -132,11 +132,9 @@ impl SqliteStore {
         })
     }
 
-    fn file_size(&self, suffix: &str) -> u64 {
-        let mut name = self.path.clone().into_os_string();
-        name.push(suffix);
+    fn file_size(&self, file: DatabaseFile) -> u64 {
         // Only ever `stat`: opening and closing the file anywhere in the process would drop SQLite's locks.
-        std::fs::metadata(name).map_or(0, |metadata| metadata.len())
+        std::fs::metadata(self.path.path_of(file)).map_or(0, |metadata| metadata.len())
     }
 }
 
@@ -147,8 +145,9 @@ impl NotificationStore for SqliteStore {
         notifications: Vec<NewNotification>,
         call: Call,
     ) -> Result<Vec<Notification>> {
+        let size = notifications.iter().map(|new| new.draft().size()).sum();
         self.writer
-            .write(call.deadline, move |connection| {
+            .write(call.deadline, size, move |connection| {
                 let several = notifications.len() > 1;
                 let create = |(index, new): (usize, &NewNotification)| {
                     notification::create(connection, new).map_err(|failure| match failure {
@@ -194,7 +193,7 @@ impl NotificationStore for SqliteStore {
 
     async fn respond(&self, respond: Respond, call: Call) -> Result<Notification> {
         self.writer
-            .write(call.deadline, move |connection| {
+            .write(call.deadline, respond.text.len(), move |connection| {
                 notification::respond(connection, &respond, call)
             })
             .await
@@ -202,7 +201,7 @@ impl NotificationStore for SqliteStore {
 
     async fn transition(&self, change: Move, call: Call) -> Result<Notification> {
         self.writer
-            .write(call.deadline, move |connection| {
+            .write(call.deadline, 0, move |connection| {
                 notification::transition(connection, &change, call)
             })
             .await
@@ -219,7 +218,7 @@ impl NotificationStore for SqliteStore {
             let expire = move |connection: &rusqlite::Connection| {
                 notification::expire_due(connection, limit, now)
             };
-            self.writer.write(call.deadline, expire).await?
+            self.writer.write(call.deadline, 0, expire).await?
         } else {
             0
         };
@@ -342,8 +341,8 @@ impl StoreAdmin for SqliteStore {
         let last_checkpoint = shared.last_checkpoint.load(Ordering::Relaxed);
         Ok(vec![DatabaseStatus {
             name: NOTIFICATIONS_FILE.to_owned(),
-            size: self.file_size(""),
-            wal_size: self.file_size("-wal"),
+            size: self.file_size(DatabaseFile::Main),
+            wal_size: self.file_size(DatabaseFile::Wal),
             wal,
             wal_locks: (self.surroundings.wal_locks)(),
             queue_depth: shared.depth.load(Ordering::Relaxed),

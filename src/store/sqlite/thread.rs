@@ -9,12 +9,14 @@ use rusqlite::Connection;
 
 use super::batch::{self, Aborted, Ran, execute};
 use super::checkpoint;
-use super::connection::{BUSY_TIMEOUT, check_library, open_writer};
+use super::connection::{BUSY_TIMEOUT, check_library};
 use super::failure::{OpenError, Severity, severity};
 use super::job::Job;
-use super::schema::{Expected, NOTIFICATIONS, migrate};
+use super::opened::{Open, open_file, quick_check, sqlite};
+use super::schema::{Expected, NOTIFICATIONS};
 use super::store::Options;
 use super::writer::{Message, Opening, RETRY_AFTER, Shared, receive};
+use crate::data_dir::DataDirError;
 use crate::domain::admin::{CheckpointMode, CheckpointOutcome};
 use crate::domain::error::{Error, Result};
 
@@ -33,9 +35,6 @@ const FOREIGN_GAP: Duration = Duration::from_millis(1);
 /// How long the writer works without a gap while it knows of no other process: one that has never got the lock is not known either.
 const LONGEST_RUN: Duration = Duration::from_millis(25);
 
-/// A version that SQLite never reports: whatever it says next is news.
-const UNSEEN: i64 = -1;
-
 /// The writer's own state.
 pub(super) struct WriterThread {
     options: Options,
@@ -51,14 +50,6 @@ pub(super) struct WriterThread {
     busy_since: Option<Instant>,
     next_checkpoint: i64,
     checkpointed: i64,
-}
-
-struct Open {
-    connection: Connection,
-    /// `PRAGMA data_version`: another value means that another connection has committed.
-    data_version: i64,
-    /// `PRAGMA schema_version`: another value means that somebody has changed the schema.
-    schema_version: i64,
 }
 
 /// How an attempt to begin a transaction failed.
@@ -155,10 +146,14 @@ impl WriterThread {
 
     /// Takes what else waits, up to the bounds of a batch. Returns the message that is not a write, where one came.
     fn collect(&mut self, first: Box<dyn Job>) -> (Vec<Box<dyn Job>>, Option<Message>) {
+        let mut bytes = first.size();
         let mut jobs = vec![first];
-        while jobs.len() < self.options.batch_writes {
+        while jobs.len() < self.options.batch_writes && bytes < self.options.batch_bytes {
             match receive(&self.queue, &self.shared, Duration::ZERO) {
-                Ok(Message::Write(job)) => jobs.push(job),
+                Ok(Message::Write(job)) => {
+                    bytes += job.size();
+                    jobs.push(job);
+                }
                 Ok(Message::Nudge) => {}
                 Ok(other) => return (jobs, Some(other)),
                 Err(_) => {
@@ -317,8 +312,7 @@ impl WriterThread {
         fail(jobs, &reason);
         let undone = self.open.as_mut().is_none_or(|open| {
             // What others committed was noticed in the transaction that is undone, so it must be noticed again.
-            open.data_version = UNSEEN;
-            open.schema_version = UNSEEN;
+            open.forget_others();
             open.connection.is_autocommit() || execute(&open.connection, "ROLLBACK").is_ok()
         });
         if !undone || severity(&error) == Severity::Broken {
@@ -344,11 +338,18 @@ impl WriterThread {
     /// Closes the connection; but one whose file is no longer at its path is left open, as closing the last connection deletes the log
     /// at that path, which may be somebody else's by now.
     fn release(&mut self) {
+        let moved = self.still_there().is_err();
         if let Some(open) = self.open.take()
-            && (self.options.surroundings.still_there)().is_err()
+            && moved
         {
             std::mem::forget(open.connection);
         }
+    }
+
+    fn still_there(&self) -> std::result::Result<(), DataDirError> {
+        self.open
+            .as_ref()
+            .map_or(Ok(()), |open| open.still_there(&self.options.path))
     }
 
     /// Looks for commits by others when nobody writes, and does what can wait.
@@ -408,10 +409,11 @@ impl WriterThread {
             return;
         }
         self.last_look = Instant::now();
-        if let Err(reason) = (self.options.surroundings.still_there)() {
+        if let Err(error) = self.still_there() {
             if self.shared.unwritable().is_none() {
-                tracing::error!(%reason, "the database file is not the one that was opened; writing stops");
+                tracing::error!(%error, "the database file is not the one that was opened; writing stops");
             }
+            let reason = error.to_string();
             self.shared
                 .set_unwritable(Some(Error::DatabaseUnavailable { reason }));
             return;
@@ -534,138 +536,15 @@ impl WriterThread {
 
     /// Ends: everything that was acknowledged is in the log already; this only tidies up, without waiting long for anybody.
     fn close(&mut self) {
-        if (self.options.surroundings.still_there)().is_ok() {
+        if self.still_there().is_ok() {
             self.report_checkpoint(CheckpointMode::Truncate);
         }
         self.release();
     }
 }
 
-impl Open {
-    fn others_committed(&self) -> rusqlite::Result<bool> {
-        Ok(pragma(&self.connection, "PRAGMA data_version")? != self.data_version)
-    }
-
-    /// Looks, inside the transaction, for what others have committed since the last one, and puts back what they took from the schema.
-    fn notice_others(&mut self, expected: &Expected) -> rusqlite::Result<bool> {
-        let data_version = pragma(&self.connection, "PRAGMA data_version")?;
-        if data_version == self.data_version {
-            return Ok(false);
-        }
-        if pragma(&self.connection, "PRAGMA schema_version")? != self.schema_version {
-            let repaired = expected.restore(&self.connection)?;
-            if !repaired.is_empty() {
-                tracing::warn!(
-                    repaired = repaired.join(", "),
-                    "another process changed the schema; it was repaired"
-                );
-            }
-            self.schema_version = pragma(&self.connection, "PRAGMA schema_version")?;
-        }
-        self.data_version = data_version;
-        Ok(true)
-    }
-
-    /// Commits, with a sync that also covers what others left unsynced, and returns the head of the journal.
-    fn commit(&self, wrote: bool, foreign: bool) -> rusqlite::Result<i64> {
-        if foreign {
-            // A transaction that changes nothing would not sync.
-            execute(
-                &self.connection,
-                "UPDATE barista_meta SET value = value + 1 WHERE key = 'heartbeat'",
-            )?;
-        }
-        let head = head(&self.connection)?;
-        execute(&self.connection, if wrote { "COMMIT" } else { "ROLLBACK" })?;
-        Ok(head)
-    }
-}
-
 fn fail(jobs: Vec<Box<dyn Job>>, reason: &Error) {
     jobs.into_iter().for_each(|job| job.fail(reason.clone()));
-}
-
-fn sqlite(options: &Options, source: rusqlite::Error) -> OpenError {
-    OpenError::Sqlite {
-        file: options.path.display().to_string(),
-        source,
-    }
-}
-
-/// Opens the file and brings its schema up to date, in a synced transaction.
-fn open_file(
-    options: &Options,
-    expected: &Expected,
-) -> std::result::Result<(Open, i64, Opening), OpenError> {
-    (options.surroundings.still_there)().map_err(OpenError::Refused)?;
-    let file = options.path.display().to_string();
-    let mut connection = open_writer(&options.path, options.cache_kib)?;
-    let schema_version = migrate(&mut connection, &file, NOTIFICATIONS)?;
-    let prepared = prepare(&connection, expected);
-    let (open_schema, head, epoch) = prepared.map_err(|source| sqlite(options, source))?;
-    let data_version =
-        pragma(&connection, "PRAGMA data_version").map_err(|source| sqlite(options, source))?;
-    let open = Open {
-        connection,
-        data_version,
-        schema_version: open_schema,
-    };
-    Ok((
-        open,
-        head,
-        Opening {
-            epoch,
-            schema_version,
-        },
-    ))
-}
-
-fn prepare(connection: &Connection, expected: &Expected) -> rusqlite::Result<(i64, i64, String)> {
-    execute(connection, "BEGIN IMMEDIATE")?;
-    let repaired = expected.restore(connection)?;
-    if !repaired.is_empty() {
-        tracing::warn!(
-            repaired = repaired.join(", "),
-            "the schema was changed while no daemon ran; it was repaired"
-        );
-    }
-    execute(
-        connection,
-        "UPDATE barista_meta SET value = value + 1 WHERE key = 'heartbeat'",
-    )?;
-    let head = head(connection)?;
-    let epoch = connection.query_row(
-        "SELECT value FROM barista_meta WHERE key = 'epoch'",
-        [],
-        |row| row.get(0),
-    )?;
-    execute(connection, "COMMIT")?;
-    Ok((pragma(connection, "PRAGMA schema_version")?, head, epoch))
-}
-
-fn quick_check(options: &Options, connection: &Connection) -> std::result::Result<(), OpenError> {
-    let finding: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|source| sqlite(options, source))?;
-    if finding == "ok" {
-        return Ok(());
-    }
-    Err(OpenError::Damaged {
-        file: options.path.display().to_string(),
-        finding,
-    })
-}
-
-fn head(connection: &Connection) -> rusqlite::Result<i64> {
-    connection
-        .prepare_cached("SELECT coalesce(max(seq), 0) FROM changes")?
-        .query_row([], |row| row.get(0))
-}
-
-fn pragma(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {
-    connection
-        .prepare_cached(sql)?
-        .query_row([], |row| row.get(0))
 }
 
 /// A number of microseconds up to `most`, different each time.

@@ -128,13 +128,19 @@ impl Writer {
         self.capacity
     }
 
-    /// Runs `work` in the next batch and returns what it returned, after its commit. `work` must not begin or end transactions.
-    pub(super) async fn write<T, F>(&self, deadline: Option<Instant>, work: F) -> Result<T>
+    /// Runs `work`, which brings about `size` bytes, in the next batch and returns what it returned, after its commit. `work` must not begin
+    /// or end transactions.
+    pub(super) async fn write<T, F>(
+        &self,
+        deadline: Option<Instant>,
+        size: usize,
+        work: F,
+    ) -> Result<T>
     where
         T: Send + 'static,
         F: FnMut(&Connection) -> std::result::Result<T, Failure> + Send + 'static,
     {
-        let (job, pending) = job(work);
+        let (job, pending) = job(size, work);
         self.send(Message::Write(job))?;
         pending.outcome(deadline).await
     }

@@ -1,0 +1,141 @@
+//! One run of the program: what was typed, done.
+
+use std::path::PathBuf;
+
+use barista_client::{Autostart, Client, ConnectOptions};
+use barista_locate::Located;
+
+use crate::args::{Cli, Command, Global};
+use crate::cmd::daemon::Daemon;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::output::Output;
+
+/// What every command works with.
+#[derive(Debug)]
+pub(crate) struct App {
+    /// Where data and remarks go.
+    pub(crate) output: Output,
+    /// `--data-dir`.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// `--socket`.
+    pub(crate) socket: Option<PathBuf>,
+    autostart: Autostart,
+}
+
+/// Does what was typed; a failure is on stderr when this returns.
+pub(crate) fn run(cli: Cli) -> Exit {
+    let (app, command) = App::new(cli);
+    let result = match command {
+        Command::Init(init) => init.run(&app),
+        Command::Completions(completions) => completions.run(&app),
+        Command::Man(man) => man.run(&app),
+        Command::Daemon(Daemon::Run(run)) => run.run(&app),
+        command => block_on(&app, command),
+    };
+    result.unwrap_or_else(|failure| {
+        if let Some(report) = failure.report() {
+            app.output.complain(&report);
+        }
+        failure.exit()
+    })
+}
+
+/// Runs a command that talks to somebody. One thread is enough, and the fastest to start.
+fn block_on(app: &App, command: Command) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("cannot start", &error))?;
+    let result = runtime.block_on(dispatch(app, command));
+    // A read of stdin that nobody waits for any more must not keep the program.
+    runtime.shutdown_background();
+    result
+}
+
+async fn dispatch(app: &App, command: Command) -> Result<Exit> {
+    match command {
+        Command::Ask(ask) => Box::pin(ask.run(app)).await,
+        Command::Notify(notify) => Box::pin(notify.run(app)).await,
+        Command::Run(run) => Box::pin(run.run(app)).await,
+        Command::Inbox(inbox) => Box::pin(inbox.run(app)).await,
+        Command::Show(show) => Box::pin(show.run(app)).await,
+        Command::Respond(respond) => Box::pin(respond.run(app)).await,
+        Command::Read(read) => Box::pin(read.run(app)).await,
+        Command::Dismiss(dismiss) => Box::pin(dismiss.run(app)).await,
+        Command::Cancel(cancel) => Box::pin(cancel.run(app)).await,
+        Command::Wait(wait) => Box::pin(wait.run(app)).await,
+        Command::Watch(watch) => Box::pin(watch.run(app)).await,
+        Command::Status(status) => Box::pin(status.run(app)).await,
+        Command::Doctor(doctor) => Box::pin(doctor.run(app)).await,
+        Command::Daemon(daemon) => Box::pin(daemon.run(app)).await,
+        Command::Version(version) => Box::pin(version.run(app)).await,
+        Command::Init(init) => init.run(app),
+        Command::Completions(completions) => completions.run(app),
+        Command::Man(man) => man.run(app),
+    }
+}
+
+impl App {
+    fn new(cli: Cli) -> (Self, Command) {
+        let Global {
+            data_dir,
+            socket,
+            no_autostart,
+            json,
+            quiet,
+            color,
+        } = cli.global;
+        let autostart = if no_autostart {
+            Autostart::Never
+        } else {
+            Autostart::Allowed { daemon: None }
+        };
+        let output = Output::new(json, quiet, color);
+        (
+            Self {
+                output,
+                data_dir,
+                socket,
+                autostart,
+            },
+            cli.command,
+        )
+    }
+
+    /// Connects, and starts the daemon where none runs, unless `--no-autostart` was given.
+    pub(crate) async fn client(&self) -> Result<Client> {
+        self.connect(self.autostart.clone()).await
+    }
+
+    /// Connects to a daemon that runs already.
+    pub(crate) async fn running_client(&self) -> Result<Client> {
+        self.connect(Autostart::Never).await
+    }
+
+    /// Connects under another rule for starting the daemon than the one that was typed.
+    pub(crate) async fn connect(&self, autostart: Autostart) -> Result<Client> {
+        Client::connect(self.options().autostart(autostart))
+            .await
+            .map_err(|error| Failure::call("cannot reach the daemon", &error))
+    }
+
+    /// How to find the daemon, as typed.
+    pub(crate) fn options(&self) -> ConnectOptions {
+        ConnectOptions::new()
+            .data_dir(self.data_dir.clone())
+            .socket(self.socket.clone())
+    }
+
+    /// The data directory by the rule that the daemon follows too. Nobody has looked whether it exists.
+    pub(crate) fn located(&self) -> Result<Located> {
+        let what = "cannot find the data directory";
+        let current = std::env::current_dir().map_err(|error| Failure::io(what, &error))?;
+        barista_locate::data_dir(
+            self.data_dir.as_deref(),
+            |name| std::env::var_os(name),
+            &current,
+        )
+        .map_err(|error| Failure::usage(what, error))
+    }
+}

@@ -1,0 +1,155 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cmd;
+use crate::exit::{self, Exit};
+use crate::output::Color;
+
+/// Ask people, answer agents, and follow what happens between them.
+///
+/// Agents ask with `ask` and tell with `notify`; people answer from `inbox` with `respond`. The daemon is started when it is needed.
+#[derive(Debug, Parser)]
+#[command(name = "barista", version, after_long_help = exit::help())]
+#[command(
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    propagate_version = true
+)]
+pub(crate) struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The data directory [default: BARISTA_DATA_DIR, else the nearest data/barista.toml, else ~/.local/share/barista]
+    #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The daemon's socket, where only that can be seen, as in a sandbox
+    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) socket: Option<PathBuf>,
+    /// Do not start the daemon when it is not running
+    #[arg(long, global = true)]
+    pub(crate) no_autostart: bool,
+    /// Print JSON: one object, or one per line when following
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print no remarks on stderr, only errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN", hide_possible_values = true)]
+    pub(crate) color: Color,
+}
+
+/// The commands. What each does is told where its arguments are; a sentence here would replace that in its help.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Ask(cmd::ask::Ask),
+    Notify(cmd::notify::Notify),
+    Run(cmd::run::Run),
+    #[command(alias = "notifications")]
+    Inbox(cmd::inbox::Inbox),
+    Show(cmd::show::Show),
+    Respond(cmd::respond::Respond),
+    Read(cmd::close::Read),
+    Dismiss(cmd::close::Dismiss),
+    Cancel(cmd::close::Cancel),
+    Wait(cmd::wait::Wait),
+    Watch(cmd::watch::Watch),
+    Status(cmd::status::Status),
+    Doctor(cmd::doctor::Doctor),
+    #[command(subcommand)]
+    Daemon(cmd::daemon::Daemon),
+    Init(cmd::init::Init),
+    Completions(cmd::completions::Completions),
+    Man(cmd::man::Man),
+    Version(cmd::version::Version),
+}
+
+/// Prints what clap has to say about a command line that is none, or that asks for help.
+pub(crate) fn explain(error: &clap::Error) -> Exit {
+    // A closed pipe, as in `barista --help | head -1`, is no failure.
+    let _closed = error.print();
+    if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn documented_command_lines_are_understood() {
+        for line in [
+            "barista ask Deploy? --option approve:Ship --option deny --text --priority high --wait 10m",
+            "barista ask Deploy? --expires 2h --default deny --no-wait",
+            "barista ask Which? --option a --option b --multiple --context - --request-id x",
+            "barista notify Done text --type completion --tag a --tag b",
+            "barista run -- cargo test --all",
+            "barista inbox --state pending --agent a --type question --limit 5",
+            "barista inbox --all -n 5",
+            "barista notifications --json",
+            "barista show 12",
+            "barista respond",
+            "barista respond 12 approve",
+            "barista respond 12 --option a --option b",
+            "barista respond 12 -",
+            "barista read 1 2 3",
+            "barista dismiss #12 --as ann",
+            "barista wait 12 13 --any --timeout 10m",
+            "barista watch --since 41 --type error --priority high --agent a --exec true",
+            "barista watch --since all --json",
+            "barista daemon logs -f",
+            "barista daemon run",
+            "barista status --json",
+            "barista completions zsh",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
+        }
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for line in [
+            "barista ask Deploy? --wait 10m --no-wait",
+            "barista ask Deploy? --default deny",
+            "barista ask Deploy? --multiple",
+            "barista ask Deploy? --priority urgent",
+            "barista notify x --type question",
+            "barista wait",
+            "barista wait 12 --any --all",
+            "barista wait 0",
+            "barista watch --since yesterday",
+            "barista respond 12 approve --option deny",
+            "barista inbox --all --state pending",
+            "barista show twelve",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

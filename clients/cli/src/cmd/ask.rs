@@ -1,0 +1,240 @@
+//! `barista ask`: asks a question, waits, and prints the response.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use barista_client::pb::notification::v1::create_notification_request::Expiration;
+use barista_client::pb::notification::v1::{
+    CreateNotificationRequest, Notification, NotificationType, Option as Choice, Priority,
+};
+use barista_client::{Client, WaitOutcome};
+use clap::Args;
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::identity::{self, AgentArgs, SURFACE};
+use crate::signals::Stop;
+use crate::{input, outcome, text, words};
+
+/// Ask a question, wait, and print the response.
+///
+/// Only the response is on stdout. Exit code 0: answered; 3: answered "no"; 7: ended without a response; 124: --wait ran out, and the
+/// question stays open.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: answer=$(barista ask \"Install pandas 2.0?\" --option approve --option deny)"
+)]
+pub(crate) struct Ask {
+    /// The question, in one line
+    title: String,
+    /// More about it; - reads stdin
+    #[arg(long, short, value_name = "TEXT")]
+    message: Option<String>,
+    /// An answer to choose from, with what it means; may be repeated. Without any, every text is an answer
+    #[arg(long = "option", short, value_name = "NAME[:LABEL]", value_parser = choice)]
+    options: Vec<Choice>,
+    /// Take free text besides the options
+    #[arg(long, requires = "options")]
+    text: bool,
+    /// Allow several options
+    #[arg(long, requires = "options")]
+    multiple: bool,
+    /// How urgent it is
+    #[arg(long, short, default_value = "normal", value_parser = words::parser(words::PRIORITIES))]
+    priority: Priority,
+    /// A file with a JSON object of details; - reads stdin
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    context: Option<PathBuf>,
+    /// A label; may be repeated
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// When the question expires if nobody responds, as in 2h
+    #[arg(long, value_name = "SPAN", value_parser = input::limit)]
+    expires: Option<Duration>,
+    /// The response that it takes when it expires; without one, silence is no answer
+    #[arg(long, value_name = "RESPONSE", requires = "expires")]
+    default: Option<String>,
+    /// Wait so long at most [default: until there is a response]
+    #[arg(long, value_name = "SPAN", value_parser = input::limit, conflicts_with = "no_wait")]
+    wait: Option<Duration>,
+    /// Do not wait; print the question's id
+    #[arg(long)]
+    no_wait: bool,
+    /// A UUID that makes a repetition safe: the same one asks the same question only once
+    #[arg(long, value_name = "UUID")]
+    request_id: Option<String>,
+    #[command(flatten)]
+    agent: AgentArgs,
+}
+
+/// Reads `NAME[:LABEL]`.
+fn choice(typed: &str) -> Result<Choice, String> {
+    let (name, description) = typed.split_once(':').unwrap_or((typed, ""));
+    if name.is_empty() {
+        return Err("an option needs a name, as in approve or approve:\"Ship it\"".to_owned());
+    }
+    Ok(Choice {
+        name: name.to_owned(),
+        description: description.to_owned(),
+    })
+}
+
+impl Ask {
+    pub(crate) async fn run(self, app: &App) -> Result<Exit> {
+        let (no_wait, limit) = (self.no_wait, self.wait);
+        let request = self.request()?;
+        let client = app.client().await?;
+        let question = client
+            .create_notification(request)
+            .await
+            .map_err(|error| Failure::call("cannot ask", &error))?;
+        if no_wait {
+            if app.output.json {
+                app.output.message(&question)?;
+            } else {
+                app.output.value(&question.id.to_string())?;
+            }
+            return Ok(Exit::Done);
+        }
+        app.output.note(&waiting(&question));
+        wait(app, &client, question.id, limit).await
+    }
+
+    fn request(self) -> Result<CreateNotificationRequest> {
+        let both = self.message.as_deref() == Some("-")
+            && self
+                .context
+                .as_deref()
+                .is_some_and(|path| path.as_os_str() == "-");
+        if both {
+            return Err(Failure::usage(
+                "cannot ask",
+                "only one of --message and --context can read stdin",
+            ));
+        }
+        let agent = self.agent.resolve(&identity::system);
+        Ok(CreateNotificationRequest {
+            request_id: self.request_id.unwrap_or_default(),
+            r#type: NotificationType::Question.into(),
+            priority: self.priority.into(),
+            title: self.title,
+            message: self
+                .message
+                .map_or_else(|| Ok(String::new()), input::text)?,
+            context: self
+                .context
+                .map_or_else(|| Ok(String::new()), |path| input::file(&path))?,
+            agent: agent.agent,
+            session: agent.session,
+            project: agent.project,
+            tags: self.tags,
+            options: self.options,
+            allow_multiple: self.multiple,
+            allow_text: self.text,
+            expiration: self
+                .expires
+                .map(|span| Expiration::Ttl(input::duration(span))),
+            default_response: self.default.unwrap_or_default(),
+            surface: SURFACE.to_owned(),
+        })
+    }
+}
+
+/// Says that it waits, and how to answer.
+fn waiting(question: &Notification) -> String {
+    let id = question.id;
+    let answer = question.options.first().map_or_else(
+        || "TEXT".to_owned(),
+        |option| shell_word(&text::line(&option.name)),
+    );
+    format!("Waiting for a response to #{id}. Answer with: barista respond {id} {answer}")
+}
+
+/// The text as one word of a shell.
+fn shell_word(text: &str) -> String {
+    let plain = |char: char| char.is_ascii_alphanumeric() || "-_./:@%+,".contains(char);
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Waits for the end of one question and prints its response.
+async fn wait(app: &App, client: &Client, id: i64, limit: Option<Duration>) -> Result<Exit> {
+    let mut stop = Stop::listen()?;
+    let ended = tokio::select! {
+        ended = client.wait(id, limit) => ended,
+        exit = stop.signal() => {
+            app.output.note(&format!(
+                "Question #{id} stays open. Wait again with: barista wait {id}   Withdraw it with: barista cancel {id}"
+            ));
+            return Ok(exit);
+        }
+    };
+    let resume = format!("barista wait {id}");
+    match ended {
+        Ok(WaitOutcome::Ended(notification)) => deliver(app, &notification),
+        Ok(WaitOutcome::TimedOut(_)) => {
+            app.output.note(&format!(
+                "No response to #{id} yet; it stays open. Wait again with: {resume}"
+            ));
+            Ok(Exit::TimedOut)
+        }
+        Err(error) => Err(Failure::call(format!("cannot wait for #{id}"), &error).next(resume)),
+    }
+}
+
+/// Prints the response of an ended question, or tells why there is none.
+fn deliver(app: &App, notification: &Notification) -> Result<Exit> {
+    if let Some(remark) = outcome::remark(notification) {
+        app.output.note(&remark);
+    }
+    if app.output.json {
+        app.output.message(notification)?;
+    } else if let Some(response) = &notification.response {
+        app.output.value(&response.text)?;
+    }
+    Ok(outcome::exit(notification))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_may_have_a_label() {
+        let parsed = choice("approve:Ship it: now").expect("an option");
+        assert_eq!(
+            (parsed.name.as_str(), parsed.description.as_str()),
+            ("approve", "Ship it: now")
+        );
+        assert!(choice("deny").expect("an option").description.is_empty());
+        assert!(choice(":label").is_err());
+    }
+
+    #[test]
+    fn the_hint_can_be_pasted_into_a_shell() {
+        let question = |name: &str| Notification {
+            id: 12,
+            options: vec![Choice {
+                name: name.to_owned(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        assert_eq!(
+            waiting(&question("approve")),
+            "Waiting for a response to #12. Answer with: barista respond 12 approve"
+        );
+        assert!(waiting(&question("don't; rm")).ends_with(r"12 'don'\''t; rm'"));
+        assert!(waiting(&question("-x")).ends_with("'-x'"));
+        assert!(
+            waiting(&Notification {
+                id: 3,
+                ..Default::default()
+            })
+            .ends_with("respond 3 TEXT")
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! `barista init`: makes a data directory for a project.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+
+/// The documented defaults, the same file as in a checkout of Barista.
+const CONFIG: &str = include_str!("../../../../data/barista.toml");
+/// What of a data directory belongs into version control: the configuration.
+const IGNORE: &str = "*\n!.gitignore\n!barista.toml\n";
+
+/// Make a data directory for a project: DIR/data, with its configuration.
+///
+/// Every command below DIR then uses it, as git uses the nearest .git. Nothing is overwritten.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The project
+    #[arg(default_value = ".", value_hint = clap::ValueHint::DirPath)]
+    dir: PathBuf,
+}
+
+impl Init {
+    pub(crate) fn run(self, app: &App) -> Result<Exit> {
+        let data = self.dir.join("data");
+        let config = data.join(barista_locate::CONFIG_FILE);
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&data)
+            .map_err(|error| Failure::io(format!("cannot create {}", data.display()), &error))?;
+        write_new(&config, CONFIG).map_err(|error| {
+            let what = format!("cannot create {}", config.display());
+            let failure = Failure::io(what, &error);
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                let next = "edit it, or remove it and try again; barista doctor checks the rest";
+                return failure.next(next.to_owned());
+            }
+            failure
+        })?;
+        let ignore = data.join(".gitignore");
+        match write_new(&ignore, IGNORE) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Failure::io(
+                    format!("cannot create {}", ignore.display()),
+                    &error,
+                ));
+            }
+            // A project that ignores other files there already knows what it wants.
+            Err(_) | Ok(()) => {}
+        }
+        let project = self.dir.canonicalize().unwrap_or(self.dir);
+        app.output.note(&format!(
+            "Made data/{} and data/.gitignore. Every command in {} or below uses that data directory now.",
+            barista_locate::CONFIG_FILE,
+            project.display()
+        ));
+        Ok(Exit::Done)
+    }
+}
+
+fn write_new(path: &Path, content: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Cli;
+    use clap::Parser;
+
+    fn init(directory: &Path) -> Exit {
+        let words = ["barista", "--quiet", "init"].map(std::ffi::OsString::from);
+        let words = words.into_iter().chain([directory.as_os_str().to_owned()]);
+        crate::app::run(Cli::parse_from(words))
+    }
+
+    #[test]
+    fn a_project_gets_its_data_directory_once() {
+        let project = tempfile::tempdir().expect("a directory");
+        assert_eq!(init(project.path()), Exit::Done);
+        let config = project.path().join("data/barista.toml");
+        assert_eq!(fs::read_to_string(&config).expect("a file"), CONFIG);
+        fs::write(&config, "mine").expect("written");
+        assert_eq!(init(project.path()), Exit::Conflict);
+        assert_eq!(fs::read_to_string(&config).expect("a file"), "mine");
+    }
+
+    #[test]
+    fn what_a_project_ignores_already_stays() {
+        let project = tempfile::tempdir().expect("a directory");
+        fs::create_dir(project.path().join("data")).expect("a directory");
+        let ignore = project.path().join("data/.gitignore");
+        fs::write(&ignore, "own\n").expect("written");
+        assert_eq!(init(project.path()), Exit::Done);
+        assert_eq!(fs::read_to_string(&ignore).expect("a file"), "own\n");
+    }
+}

@@ -1,0 +1,18 @@
+//! The commands, one file per noun.
+
+pub(crate) mod ask;
+pub(crate) mod close;
+pub(crate) mod completions;
+pub(crate) mod daemon;
+pub(crate) mod doctor;
+pub(crate) mod inbox;
+pub(crate) mod init;
+pub(crate) mod man;
+pub(crate) mod notify;
+pub(crate) mod respond;
+pub(crate) mod run;
+pub(crate) mod show;
+pub(crate) mod status;
+pub(crate) mod version;
+pub(crate) mod wait;
+pub(crate) mod watch;

@@ -1,0 +1,133 @@
+//! `barista respond`: answers a notification.
+
+use barista_client::Client;
+use barista_client::pb::notification::v1::{
+    Notification, NotificationFilter, RespondNotificationRequest,
+};
+use clap::Args;
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::identity::{self, ResponderArgs, SURFACE};
+use crate::picker::{self, Answer};
+use crate::render::inbox;
+use crate::time::Clock;
+use crate::{complete, input, listing};
+
+/// How many notifications the picker offers.
+const OFFERED: usize = 200;
+
+/// Answer a notification. Without a response, on a terminal, choose what to answer, and how.
+///
+/// The first response wins: exit code 6 says that somebody else was faster.
+#[derive(Debug, Args)]
+pub(crate) struct Respond {
+    /// Its id
+    #[arg(value_parser = input::id, add = complete::open_ids())]
+    id: Option<i64>,
+    /// The response: the name of an option, or text; - reads stdin
+    #[arg(allow_hyphen_values = true, add = complete::options())]
+    response: Option<String>,
+    /// The name of an option; may be repeated where several are allowed
+    #[arg(
+        long = "option",
+        short,
+        value_name = "NAME",
+        conflicts_with = "response",
+        requires = "id"
+    )]
+    options: Vec<String>,
+    #[command(flatten)]
+    responder: ResponderArgs,
+}
+
+impl Respond {
+    pub(crate) async fn run(self, app: &App) -> Result<Exit> {
+        let responder = self.responder.resolve(&identity::system);
+        let typed = match (self.response, self.options) {
+            (Some(response), _) => Some(Answer::Text(input::text(response)?)),
+            (None, options) if !options.is_empty() => Some(Answer::Options(options)),
+            (None, _) => None,
+        };
+        if let (Some(id), Some(answer)) = (self.id, typed) {
+            let client = app.client().await?;
+            return send(app, &client, id, answer, responder).await;
+        }
+        if !crate::output::Output::can_prompt() {
+            let id = self.id.map_or_else(|| "ID".to_owned(), |id| id.to_string());
+            let next = format!("barista respond {id} RESPONSE");
+            return Err(input::nobody_to_ask(
+                "cannot ask which response you mean",
+                &next,
+            ));
+        }
+        let client = app.client().await?;
+        match choose(app, &client, self.id).await? {
+            Some((id, answer)) => send(app, &client, id, answer, responder).await,
+            None => Ok(Exit::Interrupted),
+        }
+    }
+}
+
+/// Lets the person choose a notification, unless `id` names it, and the response. `None`: they changed their mind.
+async fn choose(app: &App, client: &Client, id: Option<i64>) -> Result<Option<(i64, Answer)>> {
+    let notification = match id {
+        Some(id) => client
+            .get_notification(id)
+            .await
+            .map_err(|error| Failure::call(format!("cannot respond to #{id}"), &error))?,
+        None => match pick(app, client).await? {
+            Some(notification) => notification,
+            None => return Ok(None),
+        },
+    };
+    Ok(picker::answer(&notification)?.map(|answer| (notification.id, answer)))
+}
+
+async fn pick(app: &App, client: &Client) -> Result<Option<Notification>> {
+    let filter = NotificationFilter {
+        states: listing::OPEN.map(i32::from).to_vec(),
+        ..Default::default()
+    };
+    let open = listing::most_urgent(client, filter, OFFERED)
+        .await?
+        .notifications;
+    if open.is_empty() {
+        app.output.note("The inbox is empty.");
+        return Err(Failure::Reported(Exit::NotFound));
+    }
+    picker::notification(open, &Clock::system())
+}
+
+async fn send(
+    app: &App,
+    client: &Client,
+    id: i64,
+    answer: Answer,
+    responder: String,
+) -> Result<Exit> {
+    let (text, options) = match answer {
+        Answer::Text(text) => (text, Vec::new()),
+        Answer::Options(options) => (String::new(), options),
+    };
+    let surface = SURFACE.to_owned();
+    let request = RespondNotificationRequest {
+        id,
+        text,
+        options,
+        responder,
+        surface,
+        ..Default::default()
+    };
+    let answered = client
+        .respond_notification(request)
+        .await
+        .map_err(|error| Failure::call(format!("cannot respond to #{id}"), &error))?;
+    if app.output.json {
+        app.output.message(&answered)?;
+    } else if let Some(answer) = inbox::answer(&answered) {
+        app.output.note(&format!("#{id} → {answer}"));
+    }
+    Ok(Exit::Done)
+}

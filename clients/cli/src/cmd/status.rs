@@ -1,0 +1,35 @@
+//! `barista status`: how the daemon is doing.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::time::Clock;
+use crate::{json, render};
+
+/// Say how the daemon is doing: open notifications, watchers, databases, and who pins their write-ahead logs.
+///
+/// Starts nothing: exit code 69 says that the daemon is not running.
+#[derive(Debug, Args)]
+pub(crate) struct Status {}
+
+impl Status {
+    pub(crate) async fn run(self, app: &App) -> Result<Exit> {
+        let client = app.running_client().await?;
+        let status = client
+            .get_status()
+            .await
+            .map_err(|error| Failure::call("cannot get the status", &error))?;
+        let info = client.server_info();
+        if app.output.json {
+            let value = json!({ "info": json::value(&*info)?, "status": json::value(&status)? });
+            app.output.json_value(&value)?;
+        } else {
+            app.output
+                .print(&render::status::render(&info, &status, &Clock::system()))?;
+        }
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,119 @@
+//! What the shell offers while somebody types.
+
+use std::time::Duration;
+
+use barista_client::pb::notification::v1::{Notification, NotificationFilter, Option as Choice};
+use barista_client::{Autostart, Client, ConnectOptions};
+use clap::CommandFactory;
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::env::CompleteEnv;
+use tokio::time::timeout;
+
+use crate::args::Cli;
+use crate::{input, listing, text};
+
+/// The variable with which the shell's script asks this program for candidates.
+pub(crate) const VARIABLE: &str = "BARISTA_COMPLETE";
+/// How long a person waits for a Tab before it feels broken.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How many ids are offered.
+const OFFERED: usize = 50;
+/// How much of a title is shown beside its id.
+const TITLE_COLUMNS: usize = 60;
+
+/// Answers the shell's script and ends the program, where the script is what runs it; returns at once otherwise.
+pub(crate) fn answer_shell() {
+    CompleteEnv::with_factory(Cli::command)
+        .var(VARIABLE)
+        .complete();
+}
+
+/// The ids of open notifications with their titles, the most urgent first. None where the daemon does not run: a Tab starts nothing.
+pub(crate) fn open_ids() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let open = ask(open()).unwrap_or_default();
+        open.iter()
+            .enumerate()
+            .map(|(order, each)| candidate(order, each))
+            .collect()
+    })
+}
+
+/// The options of the notification whose id stands before the word that is typed.
+pub(crate) fn options() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let Some(id) = typed_id(std::env::args()) else {
+            return Vec::new();
+        };
+        let options =
+            ask(async move { Some(connect().await?.get_notification(id).await.ok()?.options) });
+        let options = options.unwrap_or_default();
+        let candidate = |option: &Choice| {
+            let description = text::fit(&text::line(&option.description), TITLE_COLUMNS);
+            let help = (!description.is_empty()).then(|| description.into());
+            CompletionCandidate::new(text::line(&option.name)).help(help)
+        };
+        options.iter().map(candidate).collect()
+    })
+}
+
+/// The id in `… -- barista respond 12 …`, as the shell's script passes what is typed.
+fn typed_id(words: impl Iterator<Item = String>) -> Option<i64> {
+    words
+        .skip_while(|word| word != "respond")
+        .skip(1)
+        .find_map(|word| input::id(&word).ok())
+}
+
+/// Asks the daemon, if it runs, for as long as a person waits.
+fn ask<T>(question: impl Future<Output = Option<T>>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .ok()?;
+    runtime.block_on(async { timeout(PATIENCE, question).await.ok().flatten() })
+}
+
+async fn connect() -> Option<Client> {
+    Client::connect(ConnectOptions::new().autostart(Autostart::Never))
+        .await
+        .ok()
+}
+
+async fn open() -> Option<Vec<Notification>> {
+    let client = connect().await?;
+    let filter = NotificationFilter {
+        states: listing::OPEN.map(i32::from).to_vec(),
+        ..Default::default()
+    };
+    Some(
+        listing::most_urgent(&client, filter, OFFERED)
+            .await
+            .ok()?
+            .notifications,
+    )
+}
+
+fn candidate(order: usize, notification: &Notification) -> CompletionCandidate {
+    let title = text::fit(&text::line(&notification.title), TITLE_COLUMNS);
+    CompletionCandidate::new(notification.id.to_string())
+        .help(Some(title.into()))
+        .display_order(Some(order))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_found_in_what_is_typed() {
+        let id = |line: &str| typed_id(line.split(' ').map(str::to_owned));
+        assert_eq!(id("barista -- barista respond 12 "), Some(12));
+        assert_eq!(
+            id("barista -- barista -q respond --as ann #12 ap"),
+            Some(12)
+        );
+        assert_eq!(id("barista -- barista respond "), None);
+        assert_eq!(id("barista -- barista show 12"), None);
+    }
+}

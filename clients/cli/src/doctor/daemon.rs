@@ -1,0 +1,211 @@
+//! The daemon: whether it answers, fits this program, and keeps up.
+
+use std::path::Path;
+
+use barista_client::pb::admin::v1::{DatabaseStatus, ServerInfo, ServerStatus, WalLockKind};
+use barista_client::{Autostart, Client, Error};
+
+use crate::app::App;
+use crate::doctor::finding::Finding;
+use crate::doctor::tools;
+use crate::render::status::{bytes, holder};
+use crate::text;
+
+/// Frames in a write-ahead log past which other programs checkpoint it themselves, and the daemon should have done so long before.
+const MANY_FRAMES: i64 = 1_000;
+
+/// Looks at the daemon without starting one.
+pub(crate) async fn examine(app: &App, data_dir: Option<&Path>) -> Vec<Finding> {
+    let client = match Client::connect(app.options().autostart(Autostart::Never)).await {
+        Ok(client) => client,
+        Err(error) => return vec![unreachable(&error)],
+    };
+    let mut findings = server(&client.server_info(), data_dir);
+    match client.get_status().await {
+        Ok(status) => findings.extend(judge(&status)),
+        Err(error) => {
+            let text = format!(
+                "does not tell its status: {}",
+                text::line(&error.to_string())
+            );
+            findings.push(Finding::problem("daemon", text, "barista daemon logs"));
+        }
+    }
+    findings
+}
+
+fn unreachable(error: &Error) -> Finding {
+    match error {
+        Error::NotRunning { .. } => Finding::note(
+            "daemon",
+            "is not running; the next command that needs it starts it",
+        ),
+        error => {
+            let text = text::line(&error.to_string());
+            Finding::problem("daemon", text, "barista daemon logs says more")
+        }
+    }
+}
+
+fn server(info: &ServerInfo, data_dir: Option<&Path>) -> Vec<Finding> {
+    let own = env!("CARGO_PKG_VERSION");
+    let mut findings = Vec::new();
+    let version = text::line(&info.version);
+    if version == own {
+        let text = format!("baristad {version} answers (process {})", info.pid);
+        findings.push(Finding::good("daemon", text));
+    } else {
+        let text = format!("baristad {version} answers, and this is barista {own}");
+        findings.push(Finding::warning("daemon", text, "barista daemon restart"));
+    }
+    if tools::has_wal_reset_bug(&info.backend) == Some(true) {
+        let text = format!(
+            "was built with {}, which has the WAL-reset bug",
+            text::line(&info.backend)
+        );
+        findings.push(Finding::problem(
+            "daemon",
+            text,
+            "install a release with SQLite 3.51.3 or newer",
+        ));
+    }
+    let expected = data_dir.and_then(|path| std::fs::canonicalize(path).ok());
+    if expected.is_some_and(|path| path != Path::new(&info.data_dir)) {
+        let text = format!(
+            "serves another data directory, {}",
+            text::line(&info.data_dir)
+        );
+        findings.push(Finding::warning(
+            "daemon",
+            text,
+            "see --socket and --data-dir",
+        ));
+    }
+    findings
+}
+
+fn judge(status: &ServerStatus) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if status.shutting_down {
+        findings.push(Finding::note("daemon", "is stopping"));
+    }
+    for database in &status.databases {
+        findings.extend(write_ahead_log(database));
+        findings.extend(queue(database));
+        if !database.writable {
+            let text = format!(
+                "{} takes no writes: {}",
+                text::line(&database.name),
+                text::line(&database.unwritable_reason)
+            );
+            findings.push(Finding::problem(
+                "database",
+                text,
+                "barista daemon logs says more; then barista daemon restart",
+            ));
+        }
+    }
+    findings
+}
+
+fn write_ahead_log(database: &DatabaseStatus) -> Option<Finding> {
+    let name = text::line(&database.name);
+    let state = format!(
+        "{name} has {} frames, of which {} are checkpointed ({})",
+        database.wal_frames,
+        database.wal_checkpointed_frames,
+        bytes(database.wal_bytes)
+    );
+    if database.wal_frames <= MANY_FRAMES {
+        return Some(Finding::good("write-ahead log", state));
+    }
+    let readers: Vec<String> = database
+        .wal_locks
+        .iter()
+        .filter(|lock| !lock.is_daemon && lock.kind() == WalLockKind::Read)
+        .map(holder)
+        .collect();
+    let remedy = match readers.as_slice() {
+        [] => "barista status shows whether it shrinks; barista daemon restart truncates it"
+            .to_owned(),
+        readers => format!(
+            "end the transaction of {}, which keeps it from being reset",
+            readers.join(", ")
+        ),
+    };
+    Some(Finding::warning("write-ahead log", state, remedy))
+}
+
+fn queue(database: &DatabaseStatus) -> Option<Finding> {
+    let full = database.queue_capacity > 0 && database.queue_depth * 2 > database.queue_capacity;
+    full.then(|| {
+        let text = format!(
+            "{} has {} of {} writes waiting",
+            text::line(&database.name),
+            database.queue_depth,
+            database.queue_capacity
+        );
+        Finding::warning(
+            "queue",
+            text,
+            "barista status names who holds the database's lock",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use barista_client::pb::admin::v1::WalLock;
+
+    use super::*;
+    use crate::doctor::finding::Level;
+
+    #[test]
+    fn a_reader_that_pins_the_log_is_named() {
+        let lock = |pid, is_daemon| WalLock {
+            pid,
+            command: "python3".to_owned(),
+            kind: WalLockKind::Read.into(),
+            is_daemon,
+        };
+        let database = DatabaseStatus {
+            wal_frames: MANY_FRAMES + 1,
+            wal_locks: vec![lock(1, true), lock(77, false)],
+            ..Default::default()
+        };
+        let finding = write_ahead_log(&database).expect("a finding");
+        assert_eq!(finding.level, Level::Warning);
+        let remedy = finding.remedy.expect("a remedy");
+        assert!(remedy.contains("python3 (process 77)") && !remedy.contains("process 1)"));
+    }
+
+    #[test]
+    fn a_database_that_takes_no_writes_is_a_problem() {
+        let status = ServerStatus {
+            databases: vec![DatabaseStatus {
+                unwritable_reason: "it was replaced".to_owned(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let findings = judge(&status);
+        assert!(
+            findings
+                .iter()
+                .any(|f| f.level == Level::Problem && f.text.contains("replaced"))
+        );
+    }
+
+    #[test]
+    fn another_release_is_worth_a_restart() {
+        let info = ServerInfo {
+            version: "0.0.1".to_owned(),
+            ..Default::default()
+        };
+        let findings = server(&info, None);
+        assert_eq!(
+            findings[0].remedy.as_deref(),
+            Some("barista daemon restart")
+        );
+    }
+}

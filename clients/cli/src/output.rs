@@ -1,0 +1,122 @@
+//! What goes to stdout and what goes to stderr.
+
+use std::io::{self, IsTerminal, Write};
+
+use anstream::{AutoStream, ColorChoice};
+
+use crate::failure::{Failure, Result};
+use crate::json::{self, Named};
+use crate::text;
+
+/// The width of a terminal that does not tell its own.
+const DEFAULT_WIDTH: usize = 80;
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Where a command's data and remarks go. Data is on stdout, everything else on stderr.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    /// Whether data is JSON.
+    pub(crate) json: bool,
+    quiet: bool,
+    color: Color,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool, quiet: bool, color: Color) -> Self {
+        Self { json, quiet, color }
+    }
+
+    /// Writes rendered text, which ends with a line break, to stdout.
+    pub(crate) fn print(&self, rendered: &str) -> Result<()> {
+        let stdout = io::stdout().lock();
+        let choice = self.choice(&stdout);
+        let mut stream = AutoStream::new(stdout, choice);
+        stream
+            .write_all(rendered.as_bytes())
+            .and_then(|()| stream.flush())
+            .map_err(Failure::stdout)
+    }
+
+    /// Sends a control sequence of our own to the terminal on stdout.
+    pub(crate) fn control(&self, sequence: &str) -> Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout
+            .write_all(sequence.as_bytes())
+            .map_err(Failure::stdout)
+    }
+
+    /// Writes a line that a program may read, such as a response: exactly as it is, but made safe where it would reach a terminal.
+    pub(crate) fn value(&self, value: &str) -> Result<()> {
+        let mut stdout = io::stdout().lock();
+        let safe = if stdout.is_terminal() {
+            text::block(value)
+        } else {
+            value.to_owned()
+        };
+        writeln!(stdout, "{safe}")
+            .and_then(|()| stdout.flush())
+            .map_err(Failure::stdout)
+    }
+
+    /// Writes a message as one line of JSON.
+    pub(crate) fn message<M: Named>(&self, message: &M) -> Result<()> {
+        self.json_value(&json::value(message)?)
+    }
+
+    /// Writes a JSON value as one line. JSON escapes C0 control characters itself.
+    pub(crate) fn json_value(&self, value: &serde_json::Value) -> Result<()> {
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{value}")
+            .and_then(|()| stdout.flush())
+            .map_err(Failure::stdout)
+    }
+
+    /// Tells the person something that is not data, unless `--quiet` was given. Nobody can be told that stderr is broken.
+    pub(crate) fn note(&self, remark: &str) {
+        if !self.quiet {
+            self.complain(remark);
+        }
+    }
+
+    /// Tells the person that something went wrong.
+    pub(crate) fn complain(&self, remark: &str) {
+        let stderr = io::stderr().lock();
+        let choice = self.choice(&stderr);
+        let _closed = writeln!(AutoStream::new(stderr, choice), "{remark}");
+    }
+
+    /// How many columns a line on stdout may take. Only a terminal has an end of the line.
+    pub(crate) fn columns(&self) -> usize {
+        let stdout = io::stdout();
+        if !stdout.is_terminal() {
+            return usize::MAX;
+        }
+        match rustix::termios::tcgetwinsize(&stdout) {
+            Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+            _ => DEFAULT_WIDTH,
+        }
+    }
+
+    /// Whether a person can be asked: both sides of the conversation are a terminal.
+    pub(crate) fn can_prompt() -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    fn choice(&self, stream: &impl anstream::stream::RawStream) -> ColorChoice {
+        match self.color {
+            Color::Auto => AutoStream::choice(stream),
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        }
+    }
+}

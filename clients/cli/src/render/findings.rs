@@ -1,0 +1,74 @@
+//! What `doctor` found.
+
+use crate::doctor::finding::{Finding, Level};
+use crate::style::{self, paint};
+use crate::text;
+
+/// Each finding with its remedy beneath, and a last line that sums up.
+pub(crate) fn render(findings: &[Finding], columns: usize) -> String {
+    let mut page = String::new();
+    for finding in findings {
+        let (style, mark) = match finding.level {
+            Level::Good => (style::GOOD, "ok     "),
+            Level::Note => (style::DIM, "note   "),
+            Level::Warning => (style::WARNING, "warning"),
+            Level::Problem => (style::ALARM, "problem"),
+        };
+        let text = format!("{}: {}", finding.check, finding.text);
+        push(&mut page, &paint(style, mark), &text, columns);
+        if let Some(remedy) = &finding.remedy {
+            push(&mut page, "       ", &format!("→ {remedy}"), columns);
+        }
+    }
+    let count = |level| {
+        findings
+            .iter()
+            .filter(|finding| finding.level == level)
+            .count()
+    };
+    let summary = match (count(Level::Problem), count(Level::Warning)) {
+        (0, 0) => "No problems.".to_owned(),
+        (problems, warnings) => format!("{problems} problem(s), {warnings} warning(s)."),
+    };
+    page.push_str(&format!("\n{}\n", paint(style::HEADING, &summary)));
+    page
+}
+
+/// Adds a text that hangs behind its mark, which is seven columns wide.
+fn push(page: &mut String, mark: &str, text: &str, columns: usize) {
+    for (number, line) in text::wrap(&text::line(text), columns.saturating_sub(9))
+        .iter()
+        .enumerate()
+    {
+        let start = if number == 0 { mark } else { "       " };
+        page.push_str(&format!("{start}  {line}\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anstream::adapter::strip_str;
+
+    use super::*;
+
+    #[test]
+    fn findings_hang_behind_their_marks() {
+        let findings = [
+            Finding::good("daemon", "answers"),
+            Finding::problem(
+                "data directory",
+                "everybody may write into /home/ann/projects/shop/data, so nothing in it can be trusted",
+                "chmod go-w /home/ann/projects/shop/data",
+            ),
+        ];
+        let expected = "\
+ok       daemon: answers
+problem  data directory: everybody may write into /home/ann/projects/shop/data,
+         so nothing in it can be trusted
+         → chmod go-w /home/ann/projects/shop/data
+
+1 problem(s), 0 warning(s).
+";
+        assert_eq!(strip_str(&render(&findings, 80)).to_string(), expected);
+    }
+}

@@ -1,0 +1,7 @@
+//! How things look to people. Every function is pure: data, clock and width in, styled text out.
+
+pub(crate) mod detail;
+pub(crate) mod event;
+pub(crate) mod findings;
+pub(crate) mod inbox;
+pub(crate) mod status;

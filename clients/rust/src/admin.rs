@@ -1,0 +1,45 @@
+//! The calls that look after the daemon.
+
+use tonic::transport::Channel;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::notification::present;
+use crate::pb::admin::v1::admin_service_client::AdminServiceClient;
+use crate::pb::admin::v1::{CheckpointRequest, CheckpointResponse, GetStatusRequest, ServerStatus};
+use crate::session::MAX_REPLY_BYTES;
+
+fn stub(channel: Channel) -> AdminServiceClient<Channel> {
+    AdminServiceClient::new(channel).max_decoding_message_size(MAX_REPLY_BYTES)
+}
+
+impl Client {
+    /// How the daemon is doing.
+    ///
+    /// # Errors
+    ///
+    /// As every call: the daemon cannot be reached, or says why not.
+    pub async fn get_status(&self) -> Result<ServerStatus, Error> {
+        let reply = self
+            .call(GetStatusRequest {}, |channel, request| async move {
+                stub(channel).get_status(request).await
+            })
+            .await?;
+        present(reply.status, "GetStatus")
+    }
+
+    /// Moves the write-ahead log of a database into its file.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_FIELD`: there is no such database. `DATABASE_BUSY` and the like as of a write.
+    pub async fn checkpoint(
+        &self,
+        request: CheckpointRequest,
+    ) -> Result<CheckpointResponse, Error> {
+        self.call(request, |channel, request| async move {
+            stub(channel).checkpoint(request).await
+        })
+        .await
+    }
+}

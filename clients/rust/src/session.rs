@@ -1,0 +1,154 @@
+//! One connection to a daemon that has been checked and has shaken hands.
+
+use std::io;
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
+
+use crate::PROTOCOL;
+use crate::autostart;
+use crate::backoff::Backoff;
+use crate::error::Error;
+use crate::pb::admin::v1::admin_service_client::AdminServiceClient;
+use crate::pb::admin::v1::{GetServerInfoRequest, ServerInfo};
+use crate::target::Target;
+
+/// The largest reply that is taken, in bytes: a full page of notifications with full texts and contexts is the largest there is.
+pub(crate) const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
+
+/// A connection. It never reconnects by itself: a new connection may lead to another daemon, so it begins with a handshake.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) channel: Channel,
+    pub(crate) info: Arc<ServerInfo>,
+}
+
+impl Session {
+    /// Connects to the daemon, and starts one where none is there if the target has a plan for that and `may_start` says so.
+    pub(crate) async fn establish(target: &Target, may_start: bool) -> Result<Self, Error> {
+        match Self::open(target).await {
+            Err(error) if error.is_absence() && may_start => match &target.start {
+                Some(plan) => Box::pin(autostart::start(target, plan)).await,
+                None => Err(error),
+            },
+            outcome => outcome,
+        }
+    }
+
+    /// Connects to the daemon that is there. It counts as there when it answers an RPC, whatever files say.
+    pub(crate) async fn open(target: &Target) -> Result<Self, Error> {
+        let limit = target.connect_timeout;
+        let mut peer = None;
+        match timeout(limit, Self::open_unlimited(target, &mut peer)).await {
+            Ok(outcome) => outcome,
+            // With socket activation the peer is whoever created the socket, so the daemon's own word comes first.
+            Err(_) => Err(target.unresponsive(target.holder().or(peer), limit)),
+        }
+    }
+
+    async fn open_unlimited(target: &Target, peer: &mut Option<i32>) -> Result<Self, Error> {
+        target.check_socket_file()?;
+        let stream = dial(target).await?;
+        let credentials = stream
+            .peer_cred()
+            .map_err(|source| target.dial_error(source))?;
+        target.check_owner(credentials.uid(), "the process behind it")?;
+        *peer = credentials.pid();
+        let channel = channel(target, stream).await?;
+        let info = shake_hands(target, channel.clone()).await?;
+        Ok(Self {
+            channel,
+            info: Arc::new(info),
+        })
+    }
+}
+
+/// Connects, and waits while the daemon's queue of new connections is full: on a Unix socket that is an error, not a wait.
+async fn dial(target: &Target) -> Result<UnixStream, Error> {
+    let mut backoff = Backoff::polling();
+    loop {
+        match UnixStream::connect(&target.socket).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(backoff.pause()).await;
+            }
+            Err(source) => return Err(target.dial_error(source)),
+        }
+    }
+}
+
+/// Speaks HTTP/2 over `stream`.
+async fn channel(target: &Target, stream: UnixStream) -> Result<Channel, Error> {
+    let mut stream = Some(TokioIo::new(stream));
+    // The transport asks again when the connection is gone; then there is no second one to give.
+    let connector = service_fn(move |_: http::Uri| {
+        std::future::ready(
+            stream
+                .take()
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)),
+        )
+    });
+    Endpoint::from_static("http://localhost")
+        .user_agent(concat!("barista-client/", env!("CARGO_PKG_VERSION")))
+        .map_err(|error| Error::InvalidReply(error.to_string()))?
+        .connect_with_connector(connector)
+        .await
+        .map_err(|error| target.disconnected(error.to_string()))
+}
+
+/// Asks the daemon who it is and compares the protocols. The caller limits the time.
+async fn shake_hands(target: &Target, channel: Channel) -> Result<ServerInfo, Error> {
+    let reply = AdminServiceClient::new(channel)
+        .get_server_info(GetServerInfoRequest {})
+        .await
+        .map_err(|status| Error::from_status(&status, &target.socket, target.connect_timeout))?;
+    let info = reply
+        .into_inner()
+        .info
+        .ok_or_else(|| Error::InvalidReply("GetServerInfo came without the info".to_owned()))?;
+    check_protocol(&info)?;
+    Ok(info)
+}
+
+fn check_protocol(info: &ServerInfo) -> Result<(), Error> {
+    if (info.protocol_min..=info.protocol_max).contains(&PROTOCOL) {
+        return Ok(());
+    }
+    Err(Error::ProtocolMismatch {
+        client: PROTOCOL,
+        daemon_min: info.protocol_min,
+        daemon_max: info.protocol_max,
+        version: info.version.clone(),
+        pid: info.pid,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocol_must_lie_in_the_range_of_the_daemon() {
+        let check = |protocol_min, protocol_max| {
+            check_protocol(&ServerInfo {
+                protocol_min,
+                protocol_max,
+                ..ServerInfo::default()
+            })
+        };
+        assert!(check(PROTOCOL, PROTOCOL).is_ok());
+        assert!(check(0, PROTOCOL + 5).is_ok());
+        assert!(matches!(
+            check(PROTOCOL + 1, PROTOCOL + 2),
+            Err(Error::ProtocolMismatch { .. })
+        ));
+        assert!(matches!(
+            check(0, PROTOCOL - 1),
+            Err(Error::ProtocolMismatch { .. })
+        ));
+    }
+}

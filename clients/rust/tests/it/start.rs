@@ -1,0 +1,204 @@
+//! Starting the daemon. A shell script stands for `baristad`; where a daemon must really serve, it runs this test program again.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use barista_client::pb::admin::v1::ServerInfo;
+use barista_client::{Autostart, Client, ConnectOptions, Error};
+
+use crate::daemon::{Daemon, Home, soon};
+
+/// Tells [`daemon_process`] that it is one, and where.
+const DATA_DIR: &str = "BARISTA_CLIENT_TEST_DATA_DIR";
+
+/// Options that start `script` as the daemon of `home`'s data directory.
+fn options(home: &Home, script: &str) -> ConnectOptions {
+    let daemon = home.path().join("baristad");
+    fs::write(&daemon, format!("#!/bin/sh\n{script}\n")).expect("a script");
+    fs::set_permissions(&daemon, fs::Permissions::from_mode(0o755)).expect("permissions");
+    let autostart = Autostart::Allowed {
+        daemon: Some(daemon),
+    };
+    ConnectOptions::new()
+        .data_dir(data_dir(home))
+        .autostart(autostart)
+        .start_timeout(Duration::from_secs(10))
+}
+
+fn data_dir(home: &Home) -> PathBuf {
+    home.path().join("data")
+}
+
+/// Not a test: the daemon's process, which the script below runs. Alone it does nothing.
+#[tokio::test]
+#[ignore = "run by other tests as their daemon"]
+async fn daemon_process() {
+    let Some(data_dir) = std::env::var_os(DATA_DIR).map(PathBuf::from) else {
+        return;
+    };
+    let run_dir = data_dir.join(barista_locate::RUN_DIR);
+    let lock = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(run_dir.join(barista_locate::INSTANCE_LOCK_FILE));
+    let mut lock = fd_lock::RwLock::new(lock.expect("a lock file"));
+    let Ok(_held) = lock.try_write() else {
+        std::process::exit(75)
+    };
+    let pid = i32::try_from(std::process::id()).expect("a process id");
+    let info = ServerInfo {
+        protocol_min: 1,
+        protocol_max: 1,
+        pid,
+        ..ServerInfo::default()
+    };
+    Daemon::start_as(&run_dir.join(barista_locate::SOCKET_FILE), info)
+        .serve_forever()
+        .await;
+}
+
+/// A script that notes its process id and becomes [`daemon_process`].
+fn real_daemon() -> String {
+    let program = std::env::current_exe().expect("this program");
+    format!(
+        "echo $$ >> \"$2/runs\"\n{DATA_DIR}=\"$2\" exec '{}' --exact start::daemon_process --ignored",
+        program.display()
+    )
+}
+
+/// The process ids of the daemons that a test has started. Ends them with the test, even when it fails.
+struct Runs(PathBuf);
+
+impl Runs {
+    fn of(home: &Home) -> Self {
+        Self(data_dir(home).join("runs"))
+    }
+
+    fn pids(&self) -> Vec<i32> {
+        let text = fs::read_to_string(&self.0).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    fn kill(&self) {
+        for pid in self
+            .pids()
+            .into_iter()
+            .filter_map(rustix::process::Pid::from_raw)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[tokio::test]
+async fn ten_clients_that_come_at_once_start_one_daemon() {
+    let home = Home::new();
+    let runs = Runs::of(&home);
+    let options = options(&home, &real_daemon());
+    let clients: Vec<_> = (0..10)
+        .map(|_| tokio::spawn(Client::connect(options.clone())))
+        .collect();
+    let mut answering = Vec::new();
+    for client in clients {
+        let client = soon(client).await.expect("no panic").expect("connected");
+        answering.push(client.server_info().pid);
+    }
+    assert_eq!(runs.pids().len(), 1);
+    assert_eq!(answering, [runs.pids()[0]; 10]);
+    let mode = fs::metadata(data_dir(&home))
+        .expect("created")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn a_daemon_that_was_killed_is_started_again_by_the_next_call() {
+    let home = Home::new();
+    let runs = Runs::of(&home);
+    let client = soon(Client::connect(options(&home, &real_daemon())))
+        .await
+        .expect("connected");
+    let first = client.server_info().pid;
+    runs.kill();
+    // That process has no status to give: what counts is that another one says so.
+    let error = soon(client.get_status())
+        .await
+        .expect_err("not in this play");
+    assert!(matches!(error, Error::Rpc(_)), "{error}");
+    let second = client.server_info().pid;
+    assert_eq!(runs.pids(), [first, second]);
+}
+
+#[tokio::test]
+async fn a_daemon_that_fails_is_quoted() {
+    let home = Home::new();
+    let options = options(&home, "echo 'barista.toml:3: unknown key' >&2; exit 2");
+    let error = soon(Client::connect(options)).await.expect_err("no daemon");
+    assert!(matches!(error, Error::StartFailed { .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("could not be started: barista.toml:3: unknown key"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_daemon_that_fails_without_a_word_points_to_its_log() {
+    let home = Home::new();
+    let error = soon(Client::connect(options(&home, "exit 1")))
+        .await
+        .expect_err("no daemon");
+    assert!(error.to_string().contains("log/baristad.log"), "{error}");
+}
+
+#[tokio::test]
+async fn who_holds_the_data_directory_and_does_not_answer_is_named() {
+    let home = Home::new();
+    let run_dir = data_dir(&home).join(barista_locate::RUN_DIR);
+    fs::create_dir_all(&run_dir).expect("directories");
+    fs::write(run_dir.join(barista_locate::INSTANCE_LOCK_FILE), "4242\n").expect("a lock file");
+    let options = options(&home, "exit 75").start_timeout(Duration::from_millis(100));
+    let error = soon(Client::connect(options)).await.expect_err("held");
+    assert!(
+        matches!(
+            error,
+            Error::Unresponsive {
+                pid: Some(4242),
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_not_there_is_missed() {
+    let home = Home::new();
+    let autostart = Autostart::Allowed {
+        daemon: Some(home.path().join("nothing")),
+    };
+    let options = ConnectOptions::new()
+        .data_dir(data_dir(&home))
+        .autostart(autostart);
+    let error = soon(Client::connect(options)).await.expect_err("no daemon");
+    assert!(error.to_string().contains("is not a program"), "{error}");
+}
+
+#[tokio::test]
+async fn without_leave_nothing_is_started_or_created() {
+    let home = Home::new();
+    let options = options(&home, &real_daemon()).autostart(Autostart::Never);
+    let error = soon(Client::connect(options)).await.expect_err("no daemon");
+    assert!(matches!(error, Error::NotRunning { .. }), "{error}");
+    assert!(!data_dir(&home).exists());
+}

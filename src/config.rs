@@ -1,0 +1,372 @@
+//! What the daemon was told to do: defaults, below `barista.toml`, below the environment, below the flags.
+//!
+//! The four layers are merged as text-shaped TOML and read once, by the same deserialiser that reads the file: a rule about a value is written
+//! in one place and holds wherever the value comes from. Everything after [`Config::load`] sees plain typed structs, one per concern.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::cli::Arguments;
+
+pub mod keys;
+mod value;
+
+pub use keys::{KEYS, Key};
+
+/// The whole configuration, valid by construction.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The socket and the connections on it.
+    pub server: Server,
+    /// The databases.
+    pub storage: Storage,
+    /// What is logged, where, and how much of it is kept.
+    pub log: Log,
+}
+
+/// The socket and the connections on it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// The socket's path, absolute after [`Config::load`]. `None`: the path that clients compute from the data directory.
+    #[serde(deserialize_with = "value::optional_path")]
+    pub socket: Option<PathBuf>,
+    /// The largest request that is decoded, in bytes.
+    #[serde(deserialize_with = "value::bytes::<_, _, 65_536, 268_435_456>")]
+    pub max_message_bytes: usize,
+    /// How many calls may run at once on one connection.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 65_536>")]
+    pub max_concurrent_streams: u32,
+    /// How many connections may be open; further ones are closed at once.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000>")]
+    pub max_connections: usize,
+    /// How many watches and waits may be open in the whole daemon.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000>")]
+    pub max_watchers: usize,
+    /// How long a new connection may take until it has introduced itself.
+    #[serde(deserialize_with = "value::duration::<_, 100, 600_000>")]
+    pub handshake_timeout: Duration,
+    /// How long a connection may be silent before it is probed with an HTTP/2 ping.
+    #[serde(deserialize_with = "value::duration::<_, 1_000, 86_400_000>")]
+    pub keepalive_interval: Duration,
+    /// How long a stopping daemon waits for calls that still run.
+    #[serde(deserialize_with = "value::duration::<_, 0, 10_000>")]
+    pub shutdown_grace: Duration,
+    /// Threads that serve requests. 1: a runtime on the main thread.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 256>")]
+    pub worker_threads: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            socket: None,
+            max_message_bytes: 4 << 20,
+            max_concurrent_streams: 1024,
+            max_connections: 1024,
+            max_watchers: 4096,
+            handshake_timeout: Duration::from_secs(10),
+            keepalive_interval: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(8),
+            worker_threads: 1,
+        }
+    }
+}
+
+/// The databases.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// How long one attempt waits for another process's write lock.
+    #[serde(deserialize_with = "value::duration::<_, 1, 600_000>")]
+    pub busy_timeout: Duration,
+    /// How many attempts are made before a write fails as busy.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 10>")]
+    pub busy_attempts: u32,
+    /// How many writes may wait per database; further ones are refused at once.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000>")]
+    pub queue_capacity: usize,
+    /// How many writes one transaction takes.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 100_000>")]
+    pub batch_max_writes: usize,
+    /// How many bytes of requests one transaction takes; a single larger request still gets one of its own.
+    #[serde(deserialize_with = "value::bytes::<_, _, 4_096, 1_073_741_824>")]
+    pub batch_max_bytes: usize,
+    /// Connections for reading, per database.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 64>")]
+    pub readers: usize,
+    /// The page cache of one connection, in KiB.
+    #[serde(deserialize_with = "value::number::<_, _, 64, 4_194_304>")]
+    pub cache_kib: u32,
+    /// Writes are refused while the file system has less space than this, in bytes.
+    #[serde(deserialize_with = "value::bytes::<_, _, 0, 1_099_511_627_776>")]
+    pub min_free_disk_bytes: u64,
+    /// How often commits by other processes are looked for while somebody watches.
+    #[serde(deserialize_with = "value::duration::<_, 1, 60_000>")]
+    pub foreign_poll: Duration,
+    /// The same while nobody watches.
+    #[serde(deserialize_with = "value::duration::<_, 1, 60_000>")]
+    pub idle_poll: Duration,
+    /// The size of the write-ahead log, in frames, beyond which the writer makes a passive checkpoint.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000>")]
+    pub checkpoint_frames: u32,
+    /// The size of the write-ahead log, in bytes, beyond which the writer truncates it.
+    #[serde(deserialize_with = "value::bytes::<_, _, 1_048_576, 1_099_511_627_776>")]
+    pub truncate_bytes: u64,
+    /// Whether the data directory may lie on a network file system.
+    pub allow_network_file_system: bool,
+    /// How often the daemon checks that its database files are still the ones that it opened.
+    #[serde(deserialize_with = "value::duration::<_, 100, 60_000>")]
+    pub file_check_interval: Duration,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            busy_timeout: Duration::from_secs(30),
+            busy_attempts: 3,
+            queue_capacity: 4096,
+            batch_max_writes: 512,
+            batch_max_bytes: 4 << 20,
+            readers: 4,
+            cache_kib: 8192,
+            min_free_disk_bytes: 64 << 20,
+            foreign_poll: Duration::from_millis(5),
+            idle_poll: Duration::from_millis(250),
+            checkpoint_frames: 1000,
+            truncate_bytes: 64 << 20,
+            allow_network_file_system: false,
+            file_check_interval: Duration::from_secs(2),
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people: one line of text per event.
+    #[default]
+    Human,
+    /// For programs: one JSON object per line.
+    Json,
+}
+
+/// What is logged, where, and how much of it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// Directives of `tracing_subscriber::EnvFilter`, known to be valid.
+    #[serde(deserialize_with = "value::log_level")]
+    pub level: String,
+    /// The log file, absolute after [`Config::load`]. `None`: standard error.
+    #[serde(deserialize_with = "value::log_file")]
+    pub file: Option<PathBuf>,
+    /// The size at which a log file is rotated, in bytes.
+    #[serde(deserialize_with = "value::bytes::<_, _, 4_096, 1_099_511_627_776>")]
+    pub max_bytes: u64,
+    /// How many rotated files are kept beside the current one.
+    #[serde(deserialize_with = "value::number::<_, _, 0, 100>")]
+    pub keep: u32,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Human,
+            level: "info".to_owned(),
+            file: None,
+            max_bytes: 10 << 20,
+            keep: 3,
+        }
+    }
+}
+
+/// Why there is no configuration. The message says where the mistake is and what is valid there; the exit code is 2.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The configuration file cannot be read. A missing `barista.toml` is no error unless `--config` names it.
+    #[error(
+        "cannot read the configuration file {path}: {source}; make it readable, or name another with --config"
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file has a mistake: in its syntax, a key that does not exist, or a value that is not valid.
+    #[error("{path}:{line}: {message}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong, and what is valid.
+        message: String,
+    },
+    /// An environment variable has a value that is not valid.
+    #[error("environment variable {variable}: {message}; correct it or unset it")]
+    Variable {
+        /// The variable's name.
+        variable: String,
+        /// What is wrong, and what is valid.
+        message: String,
+    },
+    /// A flag has a value that is not valid.
+    #[error("{flag}: {message}; see baristad --help")]
+    Flag {
+        /// The flag, with its dashes.
+        flag: &'static str,
+        /// What is wrong, and what is valid.
+        message: String,
+    },
+    /// Two values are valid each, but not together.
+    #[error("{0}")]
+    Conflict(&'static str),
+}
+
+impl Config {
+    /// Merges the four layers and validates the result.
+    ///
+    /// `variable` reads the environment ([`std::env::var_os`] in a program); empty values count as absent. `data_dir` is where `barista.toml` is
+    /// looked for, and what relative paths in any layer are relative to. It need not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for the first mistake found, in the order of the layers.
+    pub fn load(
+        arguments: &Arguments,
+        variable: impl Fn(&str) -> Option<OsString>,
+        data_dir: &Path,
+    ) -> Result<Self, ConfigError> {
+        let mut layers = match &arguments.config {
+            Some(path) => read_file(path)?,
+            None => read_optional_file(&data_dir.join(barista_locate::CONFIG_FILE))?,
+        };
+        for key in KEYS {
+            let name = key.variable();
+            let Some(text) = variable(&name).filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            text.to_str()
+                .ok_or_else(|| "the value is not UTF-8".to_owned())
+                .and_then(|text| overlay(&mut layers, key, text))
+                .map_err(|message| ConfigError::Variable {
+                    variable: name,
+                    message,
+                })?;
+        }
+        for (flag, text) in arguments.settings() {
+            let Some(key) = KEYS.iter().find(|key| key.flag == Some(flag)) else {
+                continue;
+            };
+            overlay(&mut layers, key, &text)
+                .map_err(|message| ConfigError::Flag { flag, message })?;
+        }
+        // Each layer was read on its own above, where its place is known; the merged table cannot fail on a single value any more.
+        let config: Self =
+            layers
+                .try_into()
+                .map_err(|error: toml::de::Error| ConfigError::File {
+                    path: data_dir.into(),
+                    line: 1,
+                    message: error.message().into(),
+                })?;
+        config.check()?.resolve(data_dir)
+    }
+
+    fn check(self) -> Result<Self, ConfigError> {
+        if self.storage.foreign_poll > self.storage.idle_poll {
+            return Err(ConfigError::Conflict(
+                "storage.foreign_poll is longer than storage.idle_poll: the daemon would look more often while nobody watches; make it shorter",
+            ));
+        }
+        Ok(self)
+    }
+
+    fn resolve(mut self, data_dir: &Path) -> Result<Self, ConfigError> {
+        self.server.socket = self.server.socket.map(|path| data_dir.join(path));
+        self.log.file = self.log.file.map(|path| data_dir.join(path));
+        Ok(self)
+    }
+}
+
+fn read_optional_file(path: &Path) -> Result<Table, ConfigError> {
+    match read_file(path) {
+        Err(ConfigError::Unreadable { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(Table::new())
+        }
+        other => other,
+    }
+}
+
+fn read_file(path: &Path) -> Result<Table, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mistake = |error: toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start).min(text.len());
+        let line = 1 + text
+            .as_bytes()
+            .iter()
+            .take(start)
+            .filter(|byte| **byte == b'\n')
+            .count();
+        ConfigError::File {
+            path: path.to_owned(),
+            line,
+            message: error.message().to_owned(),
+        }
+    };
+    // Read as the typed struct first: only that knows the valid keys and values, and only text has line numbers.
+    toml::from_str::<Config>(&text).map_err(mistake)?;
+    toml::from_str(&text).map_err(mistake)
+}
+
+/// Puts one value, as typed in a shell, on top of `layers`.
+///
+/// A shell has no types, so the text is tried as each type that it can be: `8` as a number, then as a string. The key's own rule
+/// decides which one fits.
+fn overlay(layers: &mut Table, key: &Key, text: &str) -> Result<(), String> {
+    let number = text.parse().ok().map(Value::Integer);
+    let truth = text.parse().ok().map(Value::Boolean);
+    let mut first_refusal = None;
+    for value in [number, truth, Some(Value::String(text.to_owned()))]
+        .into_iter()
+        .flatten()
+    {
+        let alone = Table::from_iter([(
+            key.section.to_owned(),
+            Value::Table(Table::from_iter([(key.name.to_owned(), value.clone())])),
+        )]);
+        match alone.try_into::<Config>() {
+            Ok(_) => {
+                let section = layers
+                    .entry(key.section)
+                    .or_insert_with(|| Value::Table(Table::new()));
+                if let Value::Table(section) = section {
+                    section.insert(key.name.to_owned(), value);
+                }
+                return Ok(());
+            }
+            Err(error) => {
+                first_refusal.get_or_insert(error.message().to_owned());
+            }
+        }
+    }
+    Err(first_refusal.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

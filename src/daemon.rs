@@ -1,0 +1,304 @@
+//! The composition root: the only file that knows every module. It reads like the daemon's life.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use barista_locate::Located;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Arguments, VERSION};
+use crate::config::Config;
+use crate::connection::{self, Incoming};
+use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
+use crate::domain::admin::{StoreAdmin, WalLock, WalLockKind};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::notification::store::NotificationStore;
+use crate::domain::notifications::Notifications;
+use crate::grpc::admin::ServerIdentity;
+use crate::grpc::server::{self, Limits, Services};
+use crate::instance::{Instance, InstanceError};
+use crate::shutdown::{Hangup, on_signals};
+use crate::socket::{BoundSocket, Place};
+use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
+use crate::{notify, platform, telemetry};
+
+/// How long all of a shutdown may take: the configured grace for calls, and what is left of this for closing the databases.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
+/// How often the daemon looks whether its lock file is still there.
+const INSTANCE_CHECK: Duration = Duration::from_secs(2);
+/// Bytes of a frame in a write-ahead log: a page and its header.
+const FRAME_BYTES: u64 = 4096 + 24;
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the Clock that everybody else takes"
+    )]
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(jiff::Timestamp::now().as_microsecond()).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// The exit code that `error`, from [`run`], asks for.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(error) = error.downcast_ref::<InstanceError>() {
+        return error.exit_code();
+    }
+    let usage =
+        error.is::<crate::config::ConfigError>() || error.is::<barista_locate::LocateError>();
+    if usage { 2 } else { 1 }
+}
+
+/// Runs the daemon until a signal stops it.
+///
+/// # Errors
+///
+/// Why it could not start, or could not go on: a sentence for people, whose exit code [`exit_code`] knows.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let current_dir =
+        std::env::current_dir().context("the current directory is gone; change to another one")?;
+    let variable = |name: &str| std::env::var_os(name);
+    let located = barista_locate::data_dir(arguments.data_dir.as_deref(), variable, &current_dir)?;
+    let config = Config::load(arguments, variable, &located.path)?;
+    platform::make_new_files_private();
+    let data_dir = open_data_dir(&located, &config)?;
+    if arguments.detached {
+        platform::leave_session().context("cannot leave the terminal's session")?;
+    }
+    let instance = Arc::new(Instance::acquire(&data_dir)?);
+    telemetry::init(&config.log, arguments.detached.then(|| data_dir.log_file()))?;
+    let open_files = platform::raise_open_files_limit().unwrap_or(0);
+    tracing::info!(version = VERSION, data_dir = %data_dir.path().display(), found = %located.source, open_files, "starting");
+    let socket = BoundSocket::open(&data_dir, config.server.socket.as_deref(), &instance)?;
+    let outcome = serve_on(&config, &data_dir, &instance, socket, arguments.detached);
+    match &outcome {
+        Ok(()) => tracing::info!("stopped"),
+        Err(error) => tracing::error!(error = format!("{error:#}"), "stopped"),
+    }
+    drop(instance);
+    outcome
+}
+
+fn open_data_dir(located: &Located, config: &Config) -> anyhow::Result<DataDir> {
+    let options = data_dir::Options {
+        allow_network_file_system: config.storage.allow_network_file_system,
+    };
+    Ok(DataDir::open(located, options)?)
+}
+
+/// Makes the runtime and serves until the end; then nothing that still runs can hold the process up.
+fn serve_on(
+    config: &Config,
+    data_dir: &DataDir,
+    instance: &Arc<Instance>,
+    socket: BoundSocket,
+    detached: bool,
+) -> anyhow::Result<()> {
+    // One thread serves everything as fast as several do on a small machine, and for less processor time; reads and writes have threads
+    // of their own in either case.
+    let mut runtime = match config.server.worker_threads {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        several => {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            runtime.worker_threads(several);
+            runtime
+        }
+    };
+    let runtime = runtime
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let stop = CancellationToken::new();
+    let outcome = runtime.block_on(async {
+        let (listener, place) = socket.into_listener()?;
+        let _signals = on_signals(stop.clone(), Hangup::fitting(detached))?;
+        let store = SqliteStore::open(options(config, data_dir)?).inspect_err(|_| {
+            place.unlink_if_ours();
+        })?;
+        let store = Arc::new(store);
+        let incoming = Incoming::new(
+            listener,
+            connection::Limits {
+                max_connections: config.server.max_connections,
+                handshake_timeout: config.server.handshake_timeout,
+            },
+            stop.clone(),
+        );
+        let daemon = Daemon {
+            config,
+            data_dir,
+            instance: Arc::clone(instance),
+            store,
+            place,
+            stop: stop.clone(),
+        };
+        daemon.serve(incoming).await
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The parts that live while the daemon serves.
+struct Daemon<'a> {
+    config: &'a Config,
+    data_dir: &'a DataDir,
+    instance: Arc<Instance>,
+    store: Arc<SqliteStore>,
+    place: Place,
+    stop: CancellationToken,
+}
+
+impl Daemon<'_> {
+    async fn serve(self, incoming: Incoming) -> anyhow::Result<()> {
+        let store = Arc::clone(&self.store) as Arc<dyn NotificationStore>;
+        let notifications = Arc::new(Notifications::new(store, Arc::new(SystemClock)));
+        let background = self.background(&notifications);
+        let services = Services {
+            notifications,
+            admin: Arc::clone(&self.store) as Arc<dyn StoreAdmin>,
+            identity: self.identity(&incoming),
+        };
+        let socket = self.place.path().display().to_string();
+        tracing::info!(socket, activated = self.place.is_activated(), "ready");
+        notify::ready(&format!("Serving {socket}"));
+        let grace = self.config.server.shutdown_grace;
+        let stop = self.stop.clone();
+        let stopped_at = async {
+            stop.cancelled().await;
+            notify::stopping();
+            Instant::now()
+        };
+        let stopping = self.stop.clone();
+        let serving = async {
+            let served =
+                server::serve(services, self.limits(), incoming, self.stop.clone(), grace).await;
+            // A server that ends by itself ends the daemon.
+            stopping.cancel();
+            served
+        };
+        let (served, stopped_at) = tokio::join!(serving, stopped_at);
+        background.join_all().await;
+        self.close(stopped_at + SHUTDOWN_LIMIT).await;
+        Ok(served?)
+    }
+
+    /// What goes on beside the calls, until the stop.
+    fn background(&self, notifications: &Arc<Notifications>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let (feed, stop) = (Arc::clone(notifications.feed()), self.stop.clone());
+        tasks.spawn(async move { feed.run(stop).await });
+        let (expiry, stop) = (Arc::clone(notifications), self.stop.clone());
+        tasks.spawn(async move { expiry.run_expiry(stop).await });
+        tasks.spawn(guard(Arc::clone(&self.instance), self.stop.clone()));
+        tasks
+    }
+
+    fn identity(&self, incoming: &Incoming) -> ServerIdentity {
+        ServerIdentity {
+            version: VERSION.to_owned(),
+            data_dir: self.data_dir.path().to_owned(),
+            socket: self.place.path().to_owned(),
+            pid: i32::try_from(std::process::id()).unwrap_or(0),
+            uid: self.data_dir.uid(),
+            start_time: SystemClock.now(),
+            connections: incoming.connections(),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let server = &self.config.server;
+        Limits {
+            request_bytes: server.max_message_bytes,
+            streams_per_connection: server.max_concurrent_streams,
+            watchers: server.max_watchers,
+            waiters: server.max_watchers,
+            ..Limits::default()
+        }
+    }
+
+    /// Closes the databases and removes the socket, by `end` at the latest: everything acknowledged is on the disk already.
+    async fn close(self, end: Instant) {
+        let store = self.store;
+        let closed = tokio::task::spawn_blocking(move || store.close());
+        if tokio::time::timeout_at(end, closed).await.is_err() {
+            tracing::warn!(
+                "the databases did not close in time; nothing is lost, the next start tidies up"
+            );
+        }
+        self.place.unlink_if_ours();
+    }
+}
+
+/// Stops the daemon when its lock file is deleted or replaced: another daemon could start beside it.
+async fn guard(instance: Arc<Instance>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(INSTANCE_CHECK);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        if !instance.still_ours() {
+            tracing::error!(
+                "the lock file of this daemon was removed; stopping, as another daemon could start"
+            );
+            return stop.cancel();
+        }
+    }
+}
+
+fn options(config: &Config, data_dir: &DataDir) -> anyhow::Result<Options> {
+    let path = data_dir.database(NOTIFICATIONS_FILE)?;
+    let storage = &config.storage;
+    let truncate_frames = storage.truncate_bytes / FRAME_BYTES;
+    Ok(Options {
+        surroundings: Arc::new(surroundings(data_dir, &path)),
+        path,
+        clock: Arc::new(SystemClock),
+        queue_capacity: storage.queue_capacity,
+        batch_writes: storage.batch_max_writes,
+        batch_bytes: storage.batch_max_bytes,
+        readers: storage.readers,
+        cache_kib: storage.cache_kib,
+        busy_timeout: storage.busy_timeout,
+        busy_attempts: storage.busy_attempts,
+        followed_poll: storage.foreign_poll,
+        idle_poll: storage.idle_poll,
+        look_interval: storage.file_check_interval,
+        checkpoint_frames: i64::from(storage.checkpoint_frames),
+        truncate_frames: i64::try_from(truncate_frames).unwrap_or(i64::MAX),
+        min_free_disk: storage.min_free_disk_bytes,
+    })
+}
+
+fn surroundings(data_dir: &DataDir, database: &DatabasePath) -> Surroundings {
+    let directory = data_dir.path().to_owned();
+    let shared_memory = database.path_of(DatabaseFile::SharedMemory);
+    Surroundings {
+        disk_available: Box::new(move || platform::available_bytes(&directory)),
+        wal_locks: Box::new(move || {
+            let holders = platform::wal_lock_holders(&shared_memory).unwrap_or_default();
+            holders.into_iter().map(wal_lock).collect()
+        }),
+    }
+}
+
+fn wal_lock(holder: platform::WalLockHolder) -> WalLock {
+    WalLock {
+        pid: i32::try_from(holder.pid).unwrap_or(0),
+        command: holder.command,
+        kind: match holder.kind {
+            platform::WalLockKind::Read => WalLockKind::Read,
+            platform::WalLockKind::Write => WalLockKind::Write,
+            platform::WalLockKind::Checkpoint => WalLockKind::Checkpoint,
+            platform::WalLockKind::Recover => WalLockKind::Recover,
+        },
+    }
+}

@@ -1,0 +1,79 @@
+//! What the daemon tells a service manager (systemd) about itself.
+//!
+//! Without one (`NOTIFY_SOCKET` is not set) these do nothing. With one that does not listen, the daemon goes on: only a line in the log says so.
+
+use sd_notify::NotifyState;
+
+/// The daemon accepts connections. `status` is a short text for `systemctl status`.
+pub fn ready(status: &str) {
+    send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
+}
+
+/// The daemon has begun to stop.
+pub fn stopping() {
+    send(&[NotifyState::Stopping, NotifyState::Status("Stopping")]);
+}
+
+/// Something about the daemon changed, such as that it refuses writes.
+pub fn status(status: &str) {
+    send(&[NotifyState::Status(&one_line(status))]);
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "cannot notify the service manager");
+    }
+}
+
+/// A line break would end the field, and what follows would be read as another one.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+    use std::process::Command;
+
+    use super::*;
+
+    /// The address is in the environment, which a test must not change for its neighbours.
+    #[test]
+    #[ignore = "another test runs it with a service manager"]
+    fn alone_with_a_service_manager() {
+        ready("Serving\nMAINPID=1");
+        stopping();
+    }
+
+    #[test]
+    fn a_service_manager_hears_of_readiness_and_stopping() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("notify");
+        let manager = UnixDatagram::bind(&path).expect("bound");
+        let alone = Command::new(std::env::current_exe().expect("this program"))
+            .args([
+                "--exact",
+                "notify::tests::alone_with_a_service_manager",
+                "--include-ignored",
+            ])
+            .env("NOTIFY_SOCKET", &path)
+            .output()
+            .expect("it runs");
+        assert!(alone.status.success());
+        manager
+            .set_nonblocking(true)
+            .expect("both were sent before the process ended");
+        let hear = || {
+            let mut bytes = [0; 256];
+            let length = manager.recv(&mut bytes).expect("a message");
+            String::from_utf8_lossy(&bytes[..length]).into_owned()
+        };
+        assert_eq!(hear(), "READY=1\nSTATUS=Serving MAINPID=1\n");
+        assert_eq!(hear(), "STOPPING=1\nSTATUS=Stopping\n");
+    }
+
+    #[test]
+    fn without_a_service_manager_nothing_happens() {
+        status("Serving");
+    }
+}

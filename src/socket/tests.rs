@@ -1,0 +1,209 @@
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+
+use barista_locate::{Located, Source};
+
+use super::*;
+use crate::data_dir::Options;
+
+struct Scene {
+    directory: tempfile::TempDir,
+    data_dir: DataDir,
+    instance: Instance,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::below("data")
+    }
+
+    fn below(name: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let located = Located {
+            path: directory.path().join(name),
+            source: Source::Flag,
+        };
+        let data_dir = DataDir::open(&located, Options::default()).expect("a data directory");
+        let instance = Instance::acquire(&data_dir).expect("free");
+        Self {
+            directory,
+            data_dir,
+            instance,
+        }
+    }
+
+    fn bind(&self, configured: Option<&Path>) -> Result<BoundSocket, SocketError> {
+        BoundSocket::bind(&self.data_dir, configured, &self.instance)
+    }
+
+    fn published(&self) -> Option<PathBuf> {
+        let text = std::fs::read(self.data_dir.run_dir().join(SOCKET_PATH_FILE)).ok()?;
+        Some(PathBuf::from(std::ffi::OsStr::from_bytes(&text)))
+    }
+}
+
+#[tokio::test]
+async fn a_client_connects_to_the_published_path() {
+    let scene = Scene::new();
+    let socket = scene.bind(None).expect("bound");
+    assert_eq!(
+        socket.path(),
+        scene.data_dir.path().join("run/barista.sock")
+    );
+    assert_eq!(scene.published().as_deref(), Some(socket.path()));
+    let mode = std::fs::symlink_metadata(socket.path())
+        .expect("it exists")
+        .mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    let (listener, at) = socket.into_listener().expect("listening");
+    let client = tokio::net::UnixStream::connect(scene.published().expect("published")).await;
+    let (accepted, _) = listener.accept().await.expect("accepted");
+    assert_eq!(
+        accepted.peer_cred().expect("credentials").uid(),
+        scene.data_dir.uid()
+    );
+    drop(client);
+    assert!(at.unlink_if_ours());
+    assert!(!at.path().exists() && scene.published().is_none());
+}
+
+#[test]
+fn the_socket_of_a_dead_daemon_is_replaced() {
+    let scene = Scene::new();
+    let path = scene.data_dir.run_dir().join("barista.sock");
+    drop(BlockingListener::bind(&path).expect("bound"));
+    assert!(path.exists(), "a dead socket keeps its name");
+    let socket = scene.bind(None).expect("replaced");
+    UnixStream::connect(socket.path()).expect("answers");
+}
+
+#[test]
+fn a_live_socket_is_never_robbed() {
+    let scene = Scene::new();
+    let path = scene.data_dir.run_dir().join("barista.sock");
+    let live = BlockingListener::bind(&path).expect("bound");
+    let error = scene.bind(None).expect_err("in use");
+    assert!(matches!(error, SocketError::InUse { .. }), "{error}");
+    live.set_nonblocking(true).expect("non-blocking");
+    live.accept().expect("the probe");
+    UnixStream::connect(&path).expect("still there");
+}
+
+#[test]
+fn a_live_socket_with_a_full_queue_is_not_robbed_either() {
+    let scene = Scene::new();
+    let path = scene.data_dir.run_dir().join("barista.sock");
+    let stuck = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket");
+    bind(&stuck, &SocketAddrUnix::new(&path).expect("an address")).expect("bound");
+    listen(&stuck, 0).expect("listening");
+    let waiting: Vec<UnixStream> = (0..1)
+        .map(|_| UnixStream::connect(&path).expect("queued"))
+        .collect();
+    let error = scene.bind(None).expect_err("in use");
+    assert!(matches!(error, SocketError::InUse { .. }), "{error}");
+    drop(waiting);
+}
+
+#[test]
+fn what_is_not_a_stream_socket_is_refused() {
+    let scene = Scene::new();
+    let path = scene.directory.path().join("s");
+    std::fs::write(&path, "precious").expect("a file");
+    let error = scene.bind(Some(&path)).expect_err("a file");
+    assert!(matches!(error, SocketError::NotASocket { .. }), "{error}");
+    assert_eq!(
+        std::fs::read_to_string(&path).expect("untouched"),
+        "precious"
+    );
+    std::fs::remove_file(&path).expect("removed");
+    symlink(scene.directory.path().join("nowhere"), &path).expect("a link");
+    assert!(matches!(
+        scene.bind(Some(&path)),
+        Err(SocketError::NotASocket { .. })
+    ));
+    std::fs::remove_file(&path).expect("removed");
+    let datagram = UnixDatagram::bind(&path).expect("bound");
+    assert!(matches!(
+        scene.bind(Some(&path)),
+        Err(SocketError::InUse { .. })
+    ));
+    drop(datagram);
+}
+
+#[test]
+fn a_configured_path_is_used_or_refused_for_its_length() {
+    let scene = Scene::new();
+    let path = scene.directory.path().join("own.sock");
+    let socket = scene.bind(Some(&path)).expect("bound");
+    assert_eq!(
+        (socket.path(), scene.published()),
+        (path.as_path(), Some(path.clone()))
+    );
+    let long = scene.directory.path().join("x".repeat(100));
+    let error = scene.bind(Some(&long)).expect_err("too long");
+    assert!(
+        matches!(error, SocketError::PathTooLong { length, .. } if length > 100),
+        "{error}"
+    );
+    let nowhere = scene.directory.path().join("missing/s");
+    assert!(matches!(
+        scene.bind(Some(&nowhere)),
+        Err(SocketError::System { .. })
+    ));
+}
+
+#[test]
+fn a_long_data_directory_gets_a_short_name_in_a_private_directory() {
+    let scene = Scene::below(&"long/".repeat(30));
+    let socket = scene.bind(None).expect("bound");
+    let private = barista_locate::fallback_socket_dir(scene.data_dir.uid());
+    assert_eq!(socket.path().parent(), Some(private.as_path()));
+    assert_eq!(scene.published().as_deref(), Some(socket.path()));
+    UnixStream::connect(socket.path()).expect("answers");
+    assert!(socket.place.unlink_if_ours());
+}
+
+#[test]
+fn a_private_directory_that_is_not_private_is_refused() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("barista-1");
+    prepare_fallback(&path).expect("created");
+    prepare_fallback(&path).expect("found");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("chmod");
+    let error = prepare_fallback(&path)
+        .expect_err("open to others")
+        .to_string();
+    assert!(
+        error.ends_with(&format!("chmod 700 {}", path.display())),
+        "{error}"
+    );
+    std::fs::remove_dir(&path).expect("empty");
+    symlink(directory.path(), &path).expect("a link");
+    prepare_fallback(&path).expect_err("a link");
+}
+
+#[test]
+fn the_socket_of_the_next_daemon_is_left_alone() {
+    let scene = Scene::new();
+    let old = scene.bind(None).expect("bound");
+    std::fs::remove_file(old.path()).expect("removed");
+    let new = BlockingListener::bind(old.path()).expect("bound by another");
+    replace(&old.place.published, b"/elsewhere").expect("published by another");
+    assert!(!old.place.unlink_if_ours());
+    assert!(old.path().exists());
+    assert_eq!(scene.published(), Some("/elsewhere".into()));
+    drop(new);
+}
+
+#[test]
+fn a_socket_of_the_service_manager_is_adopted_and_left_in_place() {
+    let scene = Scene::new();
+    let path = scene.directory.path().join("activated.sock");
+    let listener = BlockingListener::bind(&path).expect("bound");
+    let socket = BoundSocket::adopt(&scene.data_dir, listener).expect("adopted");
+    assert!(socket.place.is_activated());
+    assert_eq!(scene.published(), Some(path.clone()));
+    UnixStream::connect(&path).expect("answers");
+    assert!(!socket.place.unlink_if_ours());
+    assert!(path.exists());
+}
