@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use barista_locate::{Located, Source};
 use hyper_util::rt::TokioIo;
 use prost::Message;
 use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -19,6 +18,8 @@ use tonic_types::StatusExt;
 
 use super::admin::ServerIdentity;
 use super::server::{Limits, ServeError, Services, serve};
+use crate::connection::{self, Incoming};
+use crate::data_dir::{self, DataDir};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::notification::draft::Draft;
 use crate::domain::notification::{Notification, NotificationType, Priority};
@@ -45,17 +46,23 @@ pub(super) struct Shelf {
 impl Shelf {
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
+        let located = Located {
+            path: dir.path().join("data"),
+            source: Source::Flag,
+        };
+        let data_dir = DataDir::open(&located, data_dir::Options::default()).expect("valid");
+        let path = data_dir.database(NOTIFICATIONS_FILE).expect("a path");
         let surroundings = Surroundings {
-            still_there: Box::new(|| Ok(())),
             disk_available: Box::new(|| Ok(u64::MAX)),
             wal_locks: Box::new(Vec::new),
         };
         let options = Options {
-            path: dir.path().join(NOTIFICATIONS_FILE),
+            path,
             clock: Arc::new(Frozen),
             surroundings: Arc::new(surroundings),
             queue_capacity: 1_000,
             batch_writes: 100,
+            batch_bytes: 1024 * 1024,
             readers: 2,
             cache_kib: 1_000,
             busy_timeout: Duration::from_secs(30),
@@ -133,6 +140,11 @@ impl TestServer {
         let shelf = Shelf::new();
         let socket = shelf.dir.path().join("s");
         let listener = UnixListener::bind(&socket).expect("a socket");
+        let limits_of_connections = connection::Limits {
+            max_connections: 100,
+            handshake_timeout: Duration::from_secs(600),
+        };
+        let incoming = Incoming::new(listener, limits_of_connections, shelf.stop.clone());
         let services = Services {
             notifications: Arc::clone(&shelf.notifications),
             admin: Arc::clone(&shelf.store) as _,
@@ -143,10 +155,9 @@ impl TestServer {
                 pid: 4_321,
                 uid: rustix::process::getuid().as_raw(),
                 start_time: Frozen.now(),
-                connections: Arc::new(AtomicUsize::new(1)),
+                connections: incoming.connections(),
             },
         };
-        let incoming = UnixListenerStream::new(listener);
         let serving = serve(services, limits, incoming, shelf.stop.clone(), grace);
         Self {
             served: tokio::spawn(serving),
