@@ -29,9 +29,9 @@ async fn create(client: &Client, request: pb::CreateNotificationRequest) -> pb::
     reply.notification.expect("a notification")
 }
 
-async fn watch(client: &Client) -> Streaming<pb::WatchNotificationsResponse> {
+async fn watch(client: &Client, start: pb::StartAt) -> Streaming<pb::WatchNotificationsResponse> {
     let request = pb::WatchNotificationsRequest {
-        start_at: pb::StartAt::Oldest.into(),
+        start_at: start.into(),
         ..Default::default()
     };
     client.stream(WATCH, request).await.expect("a stream")
@@ -145,7 +145,7 @@ async fn a_stop_ends_watches_waits_and_health_and_waits_for_no_silent_client() {
     let client = server.connect().await;
     let mut silent = UnixStream::connect(&server.socket).await.expect("a socket");
     let asked = create(&client, question("Deploy?")).await;
-    let mut stream = watch(&client).await;
+    let mut stream = watch(&client, pb::StartAt::Oldest).await;
     // The start, and the one event.
     for _ in 0..2 {
         stream.message().await.expect("a message");
@@ -199,13 +199,13 @@ async fn a_client_that_does_not_read_cannot_hold_a_stop_up() {
     for _ in 0..12 {
         create(&client, large.clone()).await;
     }
-    // More than the client's window of 2 MiB, and never read.
-    let stream = watch(&client).await;
+    // A snapshot that is larger than the client's window of 2 MiB, and never read.
+    let stream = watch(&client, pb::StartAt::Snapshot).await;
     let shelf = server.stop().await;
-    drop(stream);
     while shelf.notifications.feed().followers() > 0 {
         tokio::task::yield_now().await;
     }
+    drop(stream);
 }
 
 #[tokio::test]
@@ -216,7 +216,7 @@ async fn no_more_watches_are_served_than_allowed() {
     };
     let server = TestServer::start(limits, GRACE);
     let client = server.connect().await;
-    let mut first = watch(&client).await;
+    let mut first = watch(&client, pb::StartAt::Oldest).await;
     first.message().await.expect("started");
     let second: Result<Streaming<pb::WatchNotificationsResponse>, Status> = client
         .stream(WATCH, pb::WatchNotificationsRequest::default())
