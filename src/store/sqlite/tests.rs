@@ -165,12 +165,12 @@ fn insert(title: &str) -> String {
     )
 }
 
-async fn fresh() -> (Arc<dyn NotificationStore>, Bench) {
+fn fresh() -> std::future::Ready<(Arc<dyn NotificationStore>, Bench)> {
     let bench = Bench::open();
-    (
+    std::future::ready((
         Arc::clone(&bench.store) as Arc<dyn NotificationStore>,
         bench,
-    )
+    ))
 }
 
 crate::store::conformance::conformance_tests!(fresh());

@@ -24,8 +24,9 @@ use crate::domain::error::{Error, Result};
 const BUSY_SLICE: Duration = Duration::from_millis(100);
 /// The pause before the second attempt to begin; it doubles each time, and up to half of it is added at random.
 const BUSY_BACKOFF: Duration = Duration::from_millis(100);
-/// How long without a write before the rest of the log is moved into the file.
-const QUIET: Duration = Duration::from_millis(200);
+/// How long without a write before the rest of the log is moved into the file. Not sooner: the next write then begins the log anew, which
+/// costs a second sync.
+const QUIET: Duration = Duration::from_secs(2);
 /// How often a broken database is opened again.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a foreign commit makes the writer leave gaps between its batches.
@@ -34,6 +35,9 @@ const FOREIGN_ACTIVITY: Duration = Duration::from_secs(5);
 const FOREIGN_GAP: Duration = Duration::from_millis(1);
 /// How long the writer works without a gap while it knows of no other process: one that has never got the lock is not known either.
 const LONGEST_RUN: Duration = Duration::from_millis(25);
+
+/// Why nothing is written between an error and the next attempt to open the file.
+const REOPENING: &str = "it is being opened again after an error";
 
 /// The writer's own state.
 pub(super) struct WriterThread {
@@ -176,7 +180,7 @@ impl WriterThread {
                 return fail(
                     jobs,
                     &Error::DatabaseUnavailable {
-                        reason: "it is being reopened".to_owned(),
+                        reason: REOPENING.to_owned(),
                     },
                 );
             }
@@ -512,7 +516,9 @@ impl WriterThread {
             return Err(reason);
         }
         let Some(open) = &self.open else {
-            return Err(Error::ShuttingDown);
+            return Err(Error::DatabaseUnavailable {
+                reason: REOPENING.to_owned(),
+            });
         };
         let outcome = match checkpoint::checkpoint(&open.connection, mode) {
             Ok(outcome) => outcome,

@@ -1,7 +1,7 @@
 //! The client library against a daemon that the test plays: what it does when the daemon stops, breaks or hangs in mid-call.
 #![expect(
     clippy::disallowed_methods,
-    reason = "the tests stand in for the daemon, which makes every Status"
+    reason = "the fake daemon makes every Status itself"
 )]
 
 mod calls;
