@@ -42,9 +42,6 @@ const MAX_FRAME_BYTES: u32 = 16 * 1024;
 const MAX_ERROR_RESETS: usize = 1_024;
 /// How long clients get to read what was sent last, once no call is left.
 const FLUSH: Duration = Duration::from_millis(100);
-/// How long to wait after a connection could not be accepted, as when no file descriptor is left: it would fail again at once.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-
 /// What the server allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -95,7 +92,7 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves the connections of `incoming` until `stop`.
+/// Serves the connections of `incoming` until `stop`. Errors among them are skipped.
 ///
 /// On `stop` no more connections are accepted, health says NOT_SERVING, streams and waits end with SHUTTING_DOWN, and calls that have
 /// begun are finished. When none is left, and after `grace` at the latest, all connections are closed: no client can hold the daemon up.
@@ -123,23 +120,20 @@ where
         drain: drain.clone(),
     };
     let routes = routes(services, &limits, &health, &rpcs, &stop)?;
-    let incoming = incoming.then(|accepted| accept(accepted, sever.clone()));
-    let stopping = async {
-        stop.cancelled().await;
-        set_health(&health, ServingStatus::NotServing).await;
-        // Only now, so that whoever watches the health hears of it before the stream ends.
-        drain.cancel();
-    };
+    let incoming = incoming.map(|accepted| accepted.map(|io| Severable::new(io, sever.clone())));
     let mut serving = pin!(
         http2(&limits)
             .layer(border)
             .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, stopping)
+            .serve_with_incoming_shutdown(incoming, drain.cancelled())
     );
     tokio::select! {
         served = &mut serving => return Ok(served?),
         () = stop.cancelled() => {}
     }
+    // In this order, so that whoever watches the health hears of it before the stream ends.
+    set_health(&health, ServingStatus::NotServing).await;
+    drain.cancel();
     let end = Instant::now() + grace;
     let drained = async {
         rpcs.close();
@@ -157,20 +151,6 @@ where
     match tokio::time::timeout_at(end, serving).await {
         Ok(served) => Ok(served?),
         Err(_) => Ok(()),
-    }
-}
-
-async fn accept<IO>(
-    accepted: io::Result<IO>,
-    sever: CancellationToken,
-) -> io::Result<Severable<IO>> {
-    match accepted {
-        Ok(io) => Ok(Severable::new(io, sever)),
-        Err(error) => {
-            tracing::warn!(%error, "could not accept a connection");
-            tokio::time::sleep(ACCEPT_RETRY).await;
-            Err(error)
-        }
     }
 }
 
