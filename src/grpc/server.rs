@@ -30,9 +30,7 @@ use crate::domain::notifications::Notifications;
 const STANDARD_REQUEST_BYTES: usize = 16 * 1024;
 /// The largest response of one of the standard services, in bytes: reflection sends whole files.
 const STANDARD_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
-/// How often a connection with open calls is asked whether anybody is there, and how long the answer may take. A client that is
-/// stopped for less than that keeps its streams.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+/// How long the answer may take. A client that is stopped for less than that keeps its streams.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most bytes of a request's headers.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
@@ -52,6 +50,8 @@ pub struct Limits {
     pub response_bytes: usize,
     /// How many calls one connection may have open.
     pub streams_per_connection: u32,
+    /// How long a connection with open calls may be silent before it is asked whether anybody is there.
+    pub keepalive_interval: Duration,
     /// How many watches are served at a time.
     pub watchers: usize,
     /// How many waits are served at a time.
@@ -64,6 +64,7 @@ impl Default for Limits {
             request_bytes: 4 * 1024 * 1024,
             response_bytes: 64 * 1024 * 1024,
             streams_per_connection: 512,
+            keepalive_interval: Duration::from_secs(30),
             watchers: 2_048,
             waiters: 8_192,
         }
@@ -161,7 +162,7 @@ fn http2(limits: &Limits) -> tonic::transport::Server {
     tonic::transport::Server::builder()
         .accept_http1(false)
         .max_concurrent_streams(limits.streams_per_connection)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_interval(Some(limits.keepalive_interval))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         // A client whose calls all run into their deadlines at once resets as many as it may have open.
         .http2_max_pending_accept_reset_streams(Some(streams))
