@@ -180,9 +180,10 @@ async fn rule_04_progress_passes_what_a_filter_hides_and_is_a_place_to_resume_fr
 #[tokio::test]
 async fn rule_05_a_snapshot_and_what_follows_are_the_whole_truth() {
     let daemon = TestDaemon::start().await;
+    let mut pace = daemon.watch(StartAt::Now).await;
     let writer = daemon.connect().await;
     let writing = tokio::spawn(async move {
-        for number in 0..200 {
+        for number in 0..150 {
             let id = writer
                 .create_notification(question(&number.to_string()))
                 .await
@@ -197,7 +198,8 @@ async fn rule_05_a_snapshot_and_what_follows_are_the_whole_truth() {
         }
     });
     let mut watches = Vec::new();
-    while !writing.is_finished() {
+    while watches.len() < 20 {
+        pace.events(10).await;
         let mut watch = daemon.watch(StartAt::Snapshot).await;
         let snapshot = watch.snapshot().await;
         watches.push((watch, snapshot));

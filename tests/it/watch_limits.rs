@@ -6,15 +6,15 @@ use barista_client::ErrorReason;
 use crate::support::{TestDaemon, from, info, soon};
 
 /// More than the daemon keeps in memory for all watchers together, and more than a connection takes that nobody reads.
-const FLOOD: usize = 6_000;
+const FLOOD: usize = 2_000;
 
 async fn flood(daemon: &TestDaemon) {
     let loud = CreateNotificationRequest {
-        message: "m".repeat(2_000),
+        message: "m".repeat(10_000),
         ..info("Noise")
     };
-    for _ in 0..FLOOD / 1_000 {
-        let batch = vec![loud.clone(); 1_000];
+    for _ in 0..FLOOD / 100 {
+        let batch = vec![loud.clone(); 100];
         soon(daemon.client().batch_create_notifications(batch))
             .await
             .expect("created");
