@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use barista_client::pb::admin::v1::admin_service_client::AdminServiceClient;
 use barista_client::pb::notification::v1::notification_service_client::NotificationServiceClient;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -13,29 +12,29 @@ use tower::service_fn;
 
 use super::soon;
 
-/// Both services on one connection.
+/// A connection, and the stubs of the service that needs it most.
 pub(crate) struct Raw {
     pub(crate) notifications: NotificationServiceClient<Channel>,
-    pub(crate) admin: AdminServiceClient<Channel>,
     pub(crate) channel: Channel,
 }
 
 impl Raw {
     pub(crate) async fn connect(socket: &Path) -> Self {
+        Self::try_connect(socket).await.expect("connected")
+    }
+
+    pub(crate) async fn try_connect(socket: &Path) -> Result<Self, tonic::transport::Error> {
         let socket = socket.to_owned();
         let connector = service_fn(move |_: http::Uri| {
             let socket = socket.clone();
             async move { UnixStream::connect(socket).await.map(TokioIo::new) }
         });
         let endpoint = Endpoint::from_static("http://localhost");
-        let channel = soon(endpoint.connect_with_connector(connector))
-            .await
-            .expect("connected");
-        Self {
+        let channel = soon(endpoint.connect_with_connector(connector)).await?;
+        Ok(Self {
             notifications: NotificationServiceClient::new(channel.clone()),
-            admin: AdminServiceClient::new(channel.clone()),
             channel,
-        }
+        })
     }
 }
 
