@@ -77,23 +77,29 @@ async fn a_write_that_has_begun_is_finished() {
     assert!(kept >= last, "{last} was acknowledged, {kept} is the last");
 }
 
-/// Another process's lock on the database does not keep the daemon from ending.
+/// Another process's lock on the database does not keep the daemon from ending, with a write that still waits for the lock.
 #[tokio::test]
 async fn a_locked_database_does_not_hold_it_up() {
-    let daemon = TestDaemon::configured("[storage]\nbusy_timeout = '100ms'\nbusy_attempts = 9").await;
+    let daemon = TestDaemon::configured(
+        "[server]\nshutdown_grace = '200ms'\n[storage]\nbusy_timeout = '100ms'\nbusy_attempts = 9",
+    )
+    .await;
     let foreign = daemon.foreign();
     foreign.run("BEGIN IMMEDIATE");
-    let client = daemon.connect().await;
-    let waiting = tokio::spawn(async move { client.create_notification(info("Late")).await });
+    let mut raw = daemon.raw().await;
+    let waiting =
+        tokio::spawn(async move { raw.notifications.create_notification(info("Late")).await });
     soon(async {
         let status = || daemon.client().get_status();
         while status().await.expect("a status").databases[0].busy_retries == 0 {}
     })
     .await;
-    assert!(daemon.terminate().await.success());
+    let status = daemon.terminate().await;
+    assert!(status.success(), "{status}: {}", daemon.process().said());
     assert!(soon(waiting).await.expect("a task").is_err());
     foreign.run("ROLLBACK");
-    assert_eq!(foreign.number("SELECT count(*) FROM notifications"), 0);
+    let count = foreign.number("SELECT count(*) FROM notifications");
+    assert_eq!(count, 0, "what was not acknowledged was not written");
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn an_answer_at_the_moment_the_wait_begins_is_not_lost() {
         seconds: 600,
         nanos: 0,
     };
-    for round in 0..300 {
+    for round in 0..200 {
         let id = daemon.ask(&format!("Round {round}")).await.id;
         let request = WaitNotificationRequest {
             id,
