@@ -4,9 +4,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use barista_client::pb::notification::v1::{
-    Notification, StartAt, WatchNotificationsRequest,
-};
+use barista_client::pb::notification::v1::{Notification, StartAt, WatchNotificationsRequest};
 use barista_client::{Autostart, Client, ConnectOptions, Error};
 use rustix::process::Signal;
 
