@@ -168,7 +168,7 @@ async fn connections_that_come_and_go_beside_the_daemon_lose_nothing() {
     watch.events(4 * ROUNDS).await;
     daemon.kill().await;
     daemon.restart().await;
-    let all = soon(crate::support::every(daemon.client())).await;
+    let all = crate::support::every(daemon.client()).await;
     assert_eq!(all.len(), 2 * ROUNDS);
     let responded = |state| state == NotificationState::Responded;
     assert!(all.iter().all(|one| responded(one.state())));

@@ -48,6 +48,13 @@ fn ttl(seconds: i64, nanos: i32) -> Option<Expiration> {
     Some(Expiration::Ttl(prost_types::Duration { seconds, nanos }))
 }
 
+fn expire_time(seconds: i64, nanos: i32) -> Option<Expiration> {
+    Some(Expiration::ExpireTime(prost_types::Timestamp {
+        seconds,
+        nanos,
+    }))
+}
+
 fn bad_creations() -> Vec<(&'static str, CreateNotificationRequest)> {
     let text = |length: usize| "é".repeat(length);
     vec![
@@ -88,23 +95,10 @@ fn bad_creations() -> Vec<(&'static str, CreateNotificationRequest)> {
             with(|r| r.options = vec![option("a"), option("a")]),
         ),
         ("allow_multiple", with(|r| r.allow_multiple = true)),
+        ("expire_time", with(|r| r.expiration = expire_time(1, 0))),
         (
             "expire_time",
-            with(|r| {
-                r.expiration = Some(Expiration::ExpireTime(prost_types::Timestamp {
-                    seconds: 1,
-                    nanos: 0,
-                }))
-            }),
-        ),
-        (
-            "expire_time",
-            with(|r| {
-                r.expiration = Some(Expiration::ExpireTime(prost_types::Timestamp {
-                    seconds: i64::MAX,
-                    nanos: -1,
-                }))
-            }),
+            with(|r| r.expiration = expire_time(i64::MAX, -1)),
         ),
         ("ttl", with(|r| r.expiration = ttl(0, 0))),
         ("ttl", with(|r| r.expiration = ttl(-1, 0))),
