@@ -15,3 +15,6 @@ pub mod shutdown;
 pub mod socket;
 pub mod store;
 pub mod telemetry;
+
+#[cfg(test)]
+mod alone;

@@ -33,14 +33,17 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixDatagram;
-    use std::process::Command;
 
     use super::*;
+    use crate::alone;
 
     /// The address is in the environment, which a test must not change for its neighbours.
     #[test]
     #[ignore = "another test runs it with a service manager"]
     fn alone_with_a_service_manager() {
+        if !alone::is_alone() {
+            return;
+        }
         ready("Serving\nMAINPID=1");
         stopping();
     }
@@ -50,16 +53,10 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("notify");
         let manager = UnixDatagram::bind(&path).expect("bound");
-        let alone = Command::new(std::env::current_exe().expect("this program"))
-            .args([
-                "--exact",
-                "notify::tests::alone_with_a_service_manager",
-                "--include-ignored",
-            ])
-            .env("NOTIFY_SOCKET", &path)
-            .output()
-            .expect("it runs");
-        assert!(alone.status.success());
+        alone::expect_pass(
+            alone::command("notify::tests::alone_with_a_service_manager")
+                .env("NOTIFY_SOCKET", &path),
+        );
         manager
             .set_nonblocking(true)
             .expect("both were sent before the process ended");

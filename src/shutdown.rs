@@ -84,16 +84,20 @@ impl Signals {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, Write};
-    use std::process::{Child, Command, Stdio};
+    use std::process::{Child, ChildStdout, Stdio};
 
     use rustix::process::{Pid, Signal as Number, kill_process};
 
     use super::*;
+    use crate::alone;
 
     /// Signals reach a whole process, so each story runs this in one of its own.
     #[tokio::test]
     #[ignore = "waits for signals; other tests run it"]
     async fn alone_waiting_for_signals() {
+        if !alone::is_alone() {
+            return;
+        }
         let stopping = CancellationToken::new();
         let hangup = match std::env::var("HANGUP").as_deref() {
             Ok("stop") => Hangup::Stop,
@@ -109,18 +113,12 @@ mod tests {
 
     struct Alone {
         child: Child,
-        lines: io::Lines<BufReader<std::process::ChildStdout>>,
+        lines: io::Lines<BufReader<ChildStdout>>,
     }
 
     impl Alone {
         fn start(hangup: &str) -> Self {
-            let mut child = Command::new(std::env::current_exe().expect("this program"))
-                .args([
-                    "--exact",
-                    "shutdown::tests::alone_waiting_for_signals",
-                    "--include-ignored",
-                    "--nocapture",
-                ])
+            let mut child = alone::command("shutdown::tests::alone_waiting_for_signals")
                 .env("HANGUP", hangup)
                 .stdout(Stdio::piped())
                 .spawn()

@@ -12,6 +12,7 @@ use std::os::unix::net::UnixListener as BlockingListener;
 use std::path::{Path, PathBuf};
 
 use barista_locate::{MAX_SOCKET_PATH, SOCKET_PATH_FILE};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
 use tokio::net::UnixListener;
@@ -317,7 +318,7 @@ fn listen_at(path: &Path) -> Result<BlockingListener, SocketError> {
     let open = || -> io::Result<OwnedFd> {
         let fd = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
         rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
-        let _ = rustix::fs::fchmod(&fd, rustix::fs::Mode::from_bits_truncate(SOCKET_MODE));
+        let _ = rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR);
         bind(&fd, &address)?;
         std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
         listen(&fd, BACKLOG)?;

@@ -107,6 +107,7 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alone;
 
     fn logged(format: LogFormat, level: &str) -> String {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -167,6 +168,9 @@ mod tests {
     #[test]
     #[ignore = "sets up logging for the whole process; another test runs it"]
     fn alone_panicking() {
+        if !alone::is_alone() {
+            return;
+        }
         let path = std::env::var_os("LOG").expect("a path");
         init(&Log::default(), Some(path.into())).expect("set up");
         assert!(init(&Log::default(), None).is_err());
@@ -179,20 +183,7 @@ mod tests {
     fn a_panic_is_logged_without_its_text() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("x.log");
-        let alone = std::process::Command::new(std::env::current_exe().expect("this program"))
-            .args([
-                "--exact",
-                "telemetry::tests::alone_panicking",
-                "--include-ignored",
-            ])
-            .env("LOG", &path)
-            .output()
-            .expect("it runs");
-        let output = String::from_utf8_lossy(&alone.stdout);
-        assert!(
-            alone.status.success() && output.contains("1 passed"),
-            "{output}"
-        );
+        alone::expect_pass(alone::command("telemetry::tests::alone_panicking").env("LOG", &path));
         let text = std::fs::read_to_string(&path).expect("readable");
         assert!(
             text.contains("panic: a defect of the daemon") && text.contains("telemetry.rs"),

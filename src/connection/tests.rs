@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_stream::StreamExt;
 
 use super::*;
+use crate::alone;
 
 const PREFACE: &[u8; PREFACE_BYTES] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LONG: Duration = Duration::from_secs(3600);
@@ -169,6 +170,9 @@ async fn the_server_drops_a_silent_client_and_ends_with_its_token() {
 #[tokio::test]
 #[ignore = "changes a limit of the whole process; another test runs it"]
 async fn alone_too_many_open_files() {
+    if !alone::is_alone() {
+        return;
+    }
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let (server, mut incoming) = incoming(10, LONG);
     let _client = server.connect().await;
@@ -192,20 +196,9 @@ async fn alone_too_many_open_files() {
 
 #[test]
 fn too_many_open_files_do_not_end_the_stream() {
-    let program = std::env::current_exe().expect("this program");
-    let alone = std::process::Command::new(program)
-        .args([
-            "--exact",
-            "connection::tests::alone_too_many_open_files",
-            "--include-ignored",
-        ])
-        .output()
-        .expect("it runs");
-    let output = String::from_utf8_lossy(&alone.stdout);
-    assert!(
-        alone.status.success() && output.contains("1 passed"),
-        "{output}"
-    );
+    alone::expect_pass(&mut alone::command(
+        "connection::tests::alone_too_many_open_files",
+    ));
 }
 
 #[tokio::test]

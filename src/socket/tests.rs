@@ -4,6 +4,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use barista_locate::{Located, Source};
 
 use super::*;
+use crate::alone;
 use crate::data_dir::Options;
 
 struct Scene {
@@ -206,4 +207,53 @@ fn a_socket_of_the_service_manager_is_adopted_and_left_in_place() {
     UnixStream::connect(&path).expect("answers");
     assert!(!socket.place.unlink_if_ours());
     assert!(path.exists());
+}
+
+/// Descriptors are passed from process to process only: see the two tests below, which set `LISTEN_FDS`.
+#[test]
+#[ignore = "another test runs it with a service manager's socket"]
+fn alone_activated() {
+    if !alone::is_alone() {
+        return;
+    }
+    let scene = Scene::new();
+    let outcome = BoundSocket::open(&scene.data_dir, None, &scene.instance);
+    match std::env::var_os("SOCKET") {
+        Some(path) => {
+            let socket = outcome.expect("adopted");
+            assert!(socket.place.is_activated());
+            assert_eq!(socket.path(), Path::new(&path));
+        }
+        None => {
+            let error = outcome.expect_err("not one socket");
+            assert!(matches!(error, SocketError::Activation { .. }), "{error}");
+        }
+    }
+}
+
+/// Like systemd, but the socket is passed as standard input: `LISTEN_FDS_FIRST_FD` says so.
+fn activated_with(count: &str, descriptor: OwnedFd) -> std::process::Command {
+    let mut command = alone::command("socket::tests::alone_activated");
+    command
+        .env("LISTEN_FDS", count)
+        .env("LISTEN_FDS_FIRST_FD", "0")
+        .stdin(descriptor);
+    command
+}
+
+#[test]
+fn a_socket_of_the_service_manager_comes_before_everything_else() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("activated.sock");
+    let listener = BlockingListener::bind(&path).expect("bound");
+    alone::expect_pass(activated_with("1", listener.into()).env("SOCKET", &path));
+}
+
+#[test]
+fn anything_but_one_listening_unix_socket_is_refused() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let listener = BlockingListener::bind(directory.path().join("s")).expect("bound");
+    alone::expect_pass(&mut activated_with("2", listener.into()));
+    let file = tempfile::tempfile().expect("a file");
+    alone::expect_pass(&mut activated_with("1", file.into()));
 }

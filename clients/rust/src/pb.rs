@@ -6,7 +6,11 @@
 pub mod notification {
     /// Package `barista.notification.v1`.
     pub mod v1 {
-        #![expect(unused_qualifications, reason = "the generator writes full paths")]
+        #![expect(
+            unused_qualifications,
+            clippy::disallowed_methods,
+            reason = "the generator writes full paths, and makes a Status of an error of the transport"
+        )]
         tonic::include_proto!("barista.notification.v1");
     }
 }
@@ -15,7 +19,11 @@ pub mod notification {
 pub mod admin {
     /// Package `barista.admin.v1`.
     pub mod v1 {
-        #![expect(unused_qualifications, reason = "the generator writes full paths")]
+        #![expect(
+            unused_qualifications,
+            clippy::disallowed_methods,
+            reason = "the generator writes full paths, and makes a Status of an error of the transport"
+        )]
         tonic::include_proto!("barista.admin.v1");
     }
 }

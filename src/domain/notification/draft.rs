@@ -184,7 +184,7 @@ pub(super) fn line(field: &str, value: &str, least: usize, most: usize) -> Resul
     if length < least || (least > 0 && value.trim().is_empty()) {
         return Err(Error::invalid(field, "must not be empty"));
     }
-    if value.contains(|c: char| matches!(c, '\n' | '\r' | '\0')) {
+    if value.contains(['\n', '\r', '\0']) {
         return Err(Error::invalid(
             field,
             "must be one line, without line breaks or NUL characters",

@@ -156,6 +156,9 @@ pub trait NotificationStore: Send + Sync {
     /// Says whether anybody follows the journal just now: then changes by other processes are looked for more often.
     fn set_followed(&self, followed: bool);
 
+    /// The journal's epoch: a random id that changes when a backup is restored.
+    fn epoch(&self) -> &str;
+
     /// What the journal keeps.
     async fn bounds(&self) -> Result<JournalBounds>;
 

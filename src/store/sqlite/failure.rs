@@ -66,6 +66,14 @@ pub enum OpenError {
     /// The file must not be used.
     #[error("{0}")]
     Refused(String),
+    /// Another process kept it locked.
+    #[error(
+        "{file} is locked by another process; let it finish, or end it (fuser {file} names it), and start again"
+    )]
+    Locked {
+        /// The file.
+        file: String,
+    },
     /// SQLite says no.
     #[error("{file} cannot be opened: {source}")]
     Sqlite {

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::batch::execute;
 use super::connection::open_writer;
-use super::failure::OpenError;
+use super::failure::{OpenError, Severity, severity};
 use super::schema::{Expected, NOTIFICATIONS, migrate};
 use super::store::Options;
 use super::writer::Opening;
@@ -78,10 +78,11 @@ impl Open {
 }
 
 pub(super) fn sqlite(options: &Options, source: rusqlite::Error) -> OpenError {
-    OpenError::Sqlite {
-        file: options.path.path().display().to_string(),
-        source,
+    let file = options.path.path().display().to_string();
+    if severity(&source) == Severity::Busy {
+        return OpenError::Locked { file };
     }
+    OpenError::Sqlite { file, source }
 }
 
 /// Opens the file and brings its schema up to date, in a synced transaction.

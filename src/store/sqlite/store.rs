@@ -243,6 +243,10 @@ impl NotificationStore for SqliteStore {
         self.writer.set_followed(followed);
     }
 
+    fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
     async fn bounds(&self) -> Result<JournalBounds> {
         let (epoch, head) = (Arc::clone(&self.epoch), self.published());
         self.readers
