@@ -1,6 +1,8 @@
 //! The rows of the table: their order, their words, what each is compared with, and what it should be.
 
-use crate::report::Metric::{self, Mebibytes, P50Ms, P99Ms, PerSecond, PercentOfCore, Times};
+use crate::report::Metric::{
+    self, Mebibytes, P50Ms, P99Ms, PerSecond, PercentOfCore, ProcessorUs, Times,
+};
 
 /// One row of the table.
 #[derive(Debug)]
@@ -67,6 +69,7 @@ pub(crate) const ROWS: &[Row] = &[
     versus("create/one/1", "create/legacy/1", PerSecond, ONE_1, "5 ×"),
     versus("create/one/1", "create/legacy/1", P50Ms, ONE_1, ""),
     versus("create/one/1", "create/legacy/1", P99Ms, ONE_1, ""),
+    row("create/one/1", ProcessorUs, ONE_1, ""),
     versus(
         "create/one/16",
         "create/legacy/16",
@@ -76,6 +79,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     versus("create/one/16", "create/legacy/16", P50Ms, ONE_16, ""),
     versus("create/one/16", "create/legacy/16", P99Ms, ONE_16, "100 ×"),
+    row("create/one/16", ProcessorUs, ONE_16, ""),
     versus(
         "create/each/16",
         "create/legacy/16",
@@ -91,6 +95,7 @@ pub(crate) const ROWS: &[Row] = &[
         EACH_16,
         "100 ×",
     ),
+    row("create/each/16", ProcessorUs, EACH_16, ""),
     versus(
         "create/one/64",
         "create/legacy/64",
@@ -100,6 +105,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     versus("create/one/64", "create/legacy/64", P50Ms, ONE_64, ""),
     versus("create/one/64", "create/legacy/64", P99Ms, ONE_64, ""),
+    row("create/one/64", ProcessorUs, ONE_64, ""),
     versus(
         "create/each/64",
         "create/legacy/64",
@@ -109,12 +115,15 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     versus("create/each/64", "create/legacy/64", P50Ms, EACH_64, ""),
     versus("create/each/64", "create/legacy/64", P99Ms, EACH_64, ""),
+    row("create/each/64", ProcessorUs, EACH_64, ""),
     row("create/one/256", PerSecond, ONE_256, ""),
     row("create/one/256", P50Ms, ONE_256, ""),
     row("create/one/256", P99Ms, ONE_256, ""),
+    row("create/one/256", ProcessorUs, ONE_256, ""),
     row("create/each/256", PerSecond, EACH_256, ""),
     row("create/each/256", P50Ms, EACH_256, ""),
     row("create/each/256", P99Ms, EACH_256, ""),
+    row("create/each/256", ProcessorUs, EACH_256, ""),
     row(
         "batch/1",
         PerSecond,
@@ -122,8 +131,20 @@ pub(crate) const ROWS: &[Row] = &[
         "",
     ),
     row(
+        "batch/1",
+        ProcessorUs,
+        "durable rows, 100 per call, 1 caller",
+        "",
+    ),
+    row(
         "batch/16",
         PerSecond,
+        "durable rows, 100 per call, 16 callers",
+        "",
+    ),
+    row(
+        "batch/16",
+        ProcessorUs,
         "durable rows, 100 per call, 16 callers",
         "",
     ),

@@ -107,6 +107,7 @@ impl Legacy {
                     .into_iter()
                     .flat_map(|process| process.latencies_ms),
             ),
+            operations: completed,
         };
         Ok((load, failed))
     }

@@ -39,6 +39,8 @@ pub(crate) struct Load {
     pub(crate) per_second: f64,
     /// How long each took that began within the window, however late it ended.
     pub(crate) latencies: Latencies,
+    /// How many operations there were, those of the warm-up included.
+    pub(crate) operations: u64,
 }
 
 struct Operation {
@@ -96,6 +98,7 @@ where
     Ok(Load {
         per_second: completed as f64 / window.as_secs_f64(),
         latencies: Latencies::new(latencies),
+        operations: operations.len() as u64,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,8 @@ pub(crate) enum Metric {
     P99Ms,
     /// Memory, in MiB.
     Mebibytes,
+    /// The daemon's processor time for each row or call, in microseconds. Unlike a rate it hardly depends on what else the machine does.
+    ProcessorUs,
     /// Processor time, as a percentage of one core.
     PercentOfCore,
     /// How many times one number is the other.
@@ -104,6 +107,14 @@ impl Round {
             if let Some(value) = value {
                 self.record(row, metric, value);
             }
+        }
+    }
+
+    /// Records the processor time that each of `count` rows or calls took the daemon.
+    pub(crate) fn processor_time(&mut self, row: &str, used: Duration, count: u64) {
+        if count > 0 {
+            let value = used.as_secs_f64() * 1e6 / count as f64;
+            self.record(row, Metric::ProcessorUs, value);
         }
     }
 
@@ -223,6 +234,7 @@ fn name(metric: Metric) -> &'static str {
         Metric::PerSecond => "rate",
         Metric::P50Ms => "p50",
         Metric::P99Ms => "p99",
+        Metric::ProcessorUs => "daemon's processor time",
         Metric::Mebibytes => "memory",
         Metric::PercentOfCore => "of a core",
         Metric::Times => "ratio",
@@ -253,6 +265,7 @@ fn amount(value: f64, metric: Metric) -> String {
         Metric::PerSecond => format!("{}/s", digits(value)),
         Metric::P50Ms | Metric::P99Ms if value < 1.0 => format!("{} µs", digits(value * 1e3)),
         Metric::P50Ms | Metric::P99Ms => format!("{} ms", digits(value)),
+        Metric::ProcessorUs => format!("{} µs", digits(value)),
         Metric::Mebibytes => format!("{} MiB", digits(value)),
         Metric::PercentOfCore => format!("{} %", digits(value)),
         Metric::Times => format!("{} ×", digits(value)),

@@ -12,12 +12,14 @@ pub(super) async fn measure(lab: &Lab, round: &mut Round) -> anyhow::Result<()> 
     for callers in [1, 16] {
         let experiment = lab.daemon().await?;
         let clients = vec![experiment.client.clone(); callers];
+        let before = experiment.daemon.processor_time()?;
         let load = closed_loop(clients, lab.window, |client, number| async move {
             let rows = (0..ROWS).map(|row| notice(number * ROWS + row)).collect();
             client.batch_create_notifications(rows).await?;
             Ok(())
         })
         .await?;
+        let used = experiment.daemon.processor_time()?.saturating_sub(before);
         experiment.end().await?;
         let row = format!("batch/{callers}");
         round.record(
@@ -25,7 +27,7 @@ pub(super) async fn measure(lab: &Lab, round: &mut Round) -> anyhow::Result<()> 
             Metric::PerSecond,
             load.per_second * ROWS as f64,
         );
-        round.latencies(&row, &load.latencies);
+        round.processor_time(&row, used, load.operations * ROWS);
     }
     Ok(())
 }

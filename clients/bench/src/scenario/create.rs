@@ -2,7 +2,7 @@
 
 use barista_client::Client;
 
-use crate::lab::Lab;
+use crate::lab::{Experiment, Lab};
 use crate::load::{Load, closed_loop, notice};
 use crate::report::{Metric, Round};
 
@@ -15,20 +15,35 @@ const MOST_PROCESSES: usize = 64;
 pub(super) async fn measure(lab: &Lab, round: &mut Round) -> anyhow::Result<()> {
     for callers in CALLERS {
         let experiment = lab.daemon().await?;
-        let load = creates(vec![experiment.client.clone(); callers], lab).await?;
-        experiment.end().await?;
-        record(round, &format!("create/one/{callers}"), &load);
+        let clients = vec![experiment.client.clone(); callers];
+        let row = format!("create/one/{callers}");
+        barista(lab, round, &row, experiment, clients).await?;
         if callers <= MOST_PROCESSES {
             legacy(lab, round, callers).await?;
         }
         if callers > 1 {
             let experiment = lab.daemon().await?;
             let clients = experiment.daemon.clients(callers).await?;
-            let load = creates(clients, lab).await?;
-            experiment.end().await?;
-            record(round, &format!("create/each/{callers}"), &load);
+            let row = format!("create/each/{callers}");
+            barista(lab, round, &row, experiment, clients).await?;
         }
     }
+    Ok(())
+}
+
+async fn barista(
+    lab: &Lab,
+    round: &mut Round,
+    row: &str,
+    experiment: Experiment,
+    clients: Vec<Client>,
+) -> anyhow::Result<()> {
+    let before = experiment.daemon.processor_time()?;
+    let load = creates(clients, lab).await?;
+    let used = experiment.daemon.processor_time()?.saturating_sub(before);
+    experiment.end().await?;
+    record(round, row, &load);
+    round.processor_time(row, used, load.operations);
     Ok(())
 }
 
