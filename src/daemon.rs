@@ -218,6 +218,7 @@ impl Daemon<'_> {
         Limits {
             request_bytes: server.max_message_bytes,
             streams_per_connection: server.max_concurrent_streams,
+            keepalive_interval: server.keepalive_interval,
             watchers: server.max_watchers,
             waiters: server.max_watchers,
             ..Limits::default()

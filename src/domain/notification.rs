@@ -234,6 +234,15 @@ impl Notification {
                 .iter()
                 .map(|o| o.name.len() + o.description.len() + 48)
                 .sum::<usize>();
-        256 + self.title.len() + self.message.len() + self.context.len() + response + lists
+        let texts = [
+            &self.title,
+            &self.message,
+            &self.context,
+            &self.agent,
+            &self.session,
+            &self.project,
+            &self.default_response,
+        ];
+        256 + texts.into_iter().map(String::len).sum::<usize>() + response + lists
     }
 }

@@ -24,7 +24,8 @@ pub(super) struct Watched {
     ended: bool,
 }
 
-type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
+/// What a body returns when it is asked for its next frame.
+pub(super) type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
 
 impl Watched {
     pub(super) fn new(inner: Body, rpc: Rpc, until: Option<CancellationToken>) -> Self {

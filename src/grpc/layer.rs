@@ -168,7 +168,6 @@ fn may_call(peer: Option<u32>, owner: u32) -> bool {
 /// One call, from its request to the end of its response. Its end is logged, whatever it is.
 pub(super) struct Rpc {
     pub(super) span: Span,
-    is_change: bool,
     started: Instant,
     outcome: Option<(Code, Option<String>)>,
     _served: TaskTrackerToken,
@@ -184,7 +183,6 @@ impl Rpc {
         let method = request.uri().path().trim_start_matches('/');
         Self {
             span: tracing::info_span!("rpc", method, peer_pid = peer.pid),
-            is_change: is_change(method),
             started,
             outcome: None,
             _served: served,
@@ -214,22 +212,21 @@ impl Drop for Rpc {
             Some((Code::PermissionDenied, _)) => {
                 tracing::warn!(duration_us, "refused a process of another user");
             }
-            Some((code, reason)) if self.is_change => {
-                tracing::info!(?code, reason, duration_us, "served");
+            Some((code, reason)) if is_our_fault(*code) => {
+                tracing::warn!(?code, reason, duration_us, "failed");
             }
             Some((code, reason)) => tracing::debug!(?code, reason, duration_us, "served"),
         });
     }
 }
 
-/// Whether a method changes anything, which an operator may want to know a week later. New methods count as changes until they are
-/// named after what only reads.
-fn is_change(method: &str) -> bool {
-    let Some((service, method)) = method.split_once('/') else {
-        return false;
-    };
-    let reads = ["Get", "List", "Wait", "Watch"];
-    service.starts_with("barista.") && !reads.iter().any(|verb| method.starts_with(verb))
+/// Whether an operator should know that a call ended with `code`. What goes well, and what the caller did wrong, is for debugging: the
+/// journal has every change with its time and actor, and a line for each call would cost as much as the call.
+fn is_our_fault(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Internal | Code::Unknown | Code::DataLoss | Code::ResourceExhausted
+    )
 }
 
 #[cfg(test)]

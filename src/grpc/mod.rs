@@ -14,4 +14,6 @@ pub mod server;
 mod sever;
 mod status;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod write;

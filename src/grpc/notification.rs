@@ -18,8 +18,7 @@ use super::pb::notification::v1::watch_notifications_response::Message as WatchM
 use super::stream::{self, Part, Slots};
 use super::{deadline, field, write};
 use crate::domain::error::{Error, Result};
-use crate::domain::notification::Notification;
-use crate::domain::notification::filter::{ChangeFilter, Order, PageKey, rank};
+use crate::domain::notification::filter::{ChangeFilter, PageKey};
 use crate::domain::notification::store::{ListQuery, Move, Page, Respond, Transition};
 use crate::domain::notifications::{Notifications, WatchStart};
 
@@ -27,8 +26,8 @@ use crate::domain::notifications::{Notifications, WatchStart};
 const DEFAULT_PAGE: usize = 50;
 /// The most items of a page.
 const MAX_PAGE: usize = 1_000;
-/// The most bytes of a page, the last item excepted: clients refuse messages of more than 4 MiB unless told otherwise.
-const PAGE_BYTES: usize = 2 * 1024 * 1024;
+/// The most bytes of a page of a history, the last change excepted: clients refuse messages of more than 4 MiB unless told otherwise.
+const HISTORY_BYTES: usize = 2 * 1024 * 1024;
 /// How many changes of a history are read at a time.
 const HISTORY_READ: usize = 64;
 /// How long a wait takes when its timeout is not given.
@@ -95,7 +94,7 @@ impl Handler {
                 after = event.sequence;
                 bytes += event.encoded_len();
                 events.push(event);
-                if bytes >= PAGE_BYTES {
+                if bytes >= HISTORY_BYTES {
                     return Ok((events, more || !changes.is_empty()));
                 }
             }
@@ -173,9 +172,11 @@ impl NotificationService for Handler {
             next,
             bounds,
         } = self.notifications.list(query).await?;
-        let (notifications, next) = cut_page(notifications, next, order);
         Ok(Response::new(pb::ListNotificationsResponse {
-            notifications,
+            notifications: notifications
+                .into_iter()
+                .map(field::to_notification)
+                .collect(),
             next_page_token: scope.encode(next),
             cursor: Some(field::to_head(bounds)),
         }))
@@ -361,33 +362,6 @@ fn watch_message(
     pb::WatchNotificationsResponse {
         message: Some(message),
     }
-}
-
-/// Renders the notifications of a page, as many as go into one message; the next page starts after the last of them.
-fn cut_page(
-    notifications: Vec<Notification>,
-    next: Option<PageKey>,
-    order: Order,
-) -> (Vec<pb::Notification>, Option<PageKey>) {
-    let mut notifications = VecDeque::from(notifications);
-    let mut page = Vec::with_capacity(notifications.len());
-    let mut bytes = 0;
-    while let Some(notification) = notifications.pop_front() {
-        let place = PageKey {
-            rank: match order {
-                Order::MostUrgentFirst => rank(&notification.priority),
-                Order::NewestFirst | Order::OldestFirst => 0,
-            },
-            id: notification.id,
-        };
-        let message = field::to_notification(notification);
-        bytes += message.encoded_len();
-        page.push(message);
-        if bytes >= PAGE_BYTES && !notifications.is_empty() {
-            return (page, Some(place));
-        }
-    }
-    (page, next)
 }
 
 #[cfg(test)]

@@ -30,9 +30,7 @@ use crate::domain::notifications::Notifications;
 const STANDARD_REQUEST_BYTES: usize = 16 * 1024;
 /// The largest response of one of the standard services, in bytes: reflection sends whole files.
 const STANDARD_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
-/// How often a connection with open calls is asked whether anybody is there, and how long the answer may take. A client that is
-/// stopped for less than that keeps its streams.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+/// How long the answer may take. A client that is stopped for less than that keeps its streams.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most bytes of a request's headers.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
@@ -42,9 +40,6 @@ const MAX_FRAME_BYTES: u32 = 16 * 1024;
 const MAX_ERROR_RESETS: usize = 1_024;
 /// How long clients get to read what was sent last, once no call is left.
 const FLUSH: Duration = Duration::from_millis(100);
-/// How long to wait after a connection could not be accepted, as when no file descriptor is left: it would fail again at once.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-
 /// What the server allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -55,6 +50,8 @@ pub struct Limits {
     pub response_bytes: usize,
     /// How many calls one connection may have open.
     pub streams_per_connection: u32,
+    /// How long a connection with open calls may be silent before it is asked whether anybody is there.
+    pub keepalive_interval: Duration,
     /// How many watches are served at a time.
     pub watchers: usize,
     /// How many waits are served at a time.
@@ -67,6 +64,7 @@ impl Default for Limits {
             request_bytes: 4 * 1024 * 1024,
             response_bytes: 64 * 1024 * 1024,
             streams_per_connection: 512,
+            keepalive_interval: Duration::from_secs(30),
             watchers: 2_048,
             waiters: 8_192,
         }
@@ -95,7 +93,7 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves the connections of `incoming` until `stop`.
+/// Serves the connections of `incoming` until `stop`. Errors among them are skipped.
 ///
 /// On `stop` no more connections are accepted, health says NOT_SERVING, streams and waits end with SHUTTING_DOWN, and calls that have
 /// begun are finished. When none is left, and after `grace` at the latest, all connections are closed: no client can hold the daemon up.
@@ -123,23 +121,20 @@ where
         drain: drain.clone(),
     };
     let routes = routes(services, &limits, &health, &rpcs, &stop)?;
-    let incoming = incoming.then(|accepted| accept(accepted, sever.clone()));
-    let stopping = async {
-        stop.cancelled().await;
-        set_health(&health, ServingStatus::NotServing).await;
-        // Only now, so that whoever watches the health hears of it before the stream ends.
-        drain.cancel();
-    };
+    let incoming = incoming.map(|accepted| accepted.map(|io| Severable::new(io, sever.clone())));
     let mut serving = pin!(
         http2(&limits)
             .layer(border)
             .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, stopping)
+            .serve_with_incoming_shutdown(incoming, drain.cancelled())
     );
     tokio::select! {
         served = &mut serving => return Ok(served?),
         () = stop.cancelled() => {}
     }
+    // In this order, so that whoever watches the health hears of it before the stream ends.
+    set_health(&health, ServingStatus::NotServing).await;
+    drain.cancel();
     let end = Instant::now() + grace;
     let drained = async {
         rpcs.close();
@@ -160,20 +155,6 @@ where
     }
 }
 
-async fn accept<IO>(
-    accepted: io::Result<IO>,
-    sever: CancellationToken,
-) -> io::Result<Severable<IO>> {
-    match accepted {
-        Ok(io) => Ok(Severable::new(io, sever)),
-        Err(error) => {
-            tracing::warn!(%error, "could not accept a connection");
-            tokio::time::sleep(ACCEPT_RETRY).await;
-            Err(error)
-        }
-    }
-}
-
 /// HTTP/2 as it is spoken here. Nothing is left at a default that might be "no limit". Windows are the protocol's own: larger ones were
 /// not faster over a Unix socket.
 fn http2(limits: &Limits) -> tonic::transport::Server {
@@ -181,7 +162,7 @@ fn http2(limits: &Limits) -> tonic::transport::Server {
     tonic::transport::Server::builder()
         .accept_http1(false)
         .max_concurrent_streams(limits.streams_per_connection)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_interval(Some(limits.keepalive_interval))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         // A client whose calls all run into their deadlines at once resets as many as it may have open.
         .http2_max_pending_accept_reset_streams(Some(streams))

@@ -13,11 +13,7 @@ use crate::output::Color;
 /// Agents ask with `ask` and tell with `notify`; people answer from `inbox` with `respond`. The daemon is started when it is needed.
 #[derive(Debug, Parser)]
 #[command(name = "barista", version, after_long_help = exit::help())]
-#[command(
-    max_term_width = 100,
-    disable_help_subcommand = true,
-    propagate_version = true
-)]
+#[command(max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     /// Options of every command.
     #[command(flatten)]

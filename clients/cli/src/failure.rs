@@ -188,7 +188,7 @@ fn next_of(error: &Error) -> Option<String> {
         ErrorReason::NotificationNotFound => "barista inbox --all".to_owned(),
         ErrorReason::NotificationClosed => format!("barista show {}", detail("id")?),
         ErrorReason::ResponseNotAllowed => {
-            format!("barista respond {} ({})", detail("id")?, detail("options")?)
+            format!("barista respond {} OPTION", detail("id")?)
         }
         ErrorReason::RequestIdReused => {
             format!("barista show {}, or another --request-id", detail("id")?)

@@ -171,10 +171,11 @@ mod tests {
         std::fs::rename(&path, directory.path().join("log.1")).expect("renamed");
         append(&directory.path().join("log.1"), "three\n");
         assert_eq!(read(&mut log), ["two", "three"]);
-        append(&path, "four\n");
-        assert_eq!(read(&mut log), ["four"]);
-        append(&path, "five\n");
-        assert_eq!(read(&mut log), ["five"]);
+        append(&directory.path().join("log.1"), "four\nfi");
+        append(&path, "six\n");
+        assert_eq!(read(&mut log), ["four", "fi", "six"]);
+        append(&path, "seven\n");
+        assert_eq!(read(&mut log), ["seven"]);
     }
 
     #[test]

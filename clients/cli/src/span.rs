@@ -72,11 +72,14 @@ pub(crate) fn short(seconds: u64) -> String {
     }
 }
 
-/// The span in its two largest units, as in `1h 30m`; below ten seconds with tenths.
+/// The span in its two largest units, as in `1h 30m`; below ten seconds with tenths, below one in milliseconds.
 pub(crate) fn long(span: Duration) -> String {
     let seconds = span.as_secs();
-    if seconds < 10 {
-        return format!("{:.1}s", span.as_secs_f64());
+    match span.as_millis() {
+        0 => return "0s".to_owned(),
+        millis @ 1..1_000 => return format!("{millis}ms"),
+        1_000..10_000 => return format!("{:.1}s", span.as_secs_f64()),
+        _ => {}
     }
     let units = [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")];
     let mut left = seconds;
@@ -158,7 +161,8 @@ mod tests {
     #[test]
     fn long_spans_have_two_units() {
         let texts = [0, 125, 3_600, 5_430, 90_000, 86_401].map(|s| long(Duration::from_secs(s)));
-        assert_eq!(texts, ["0.0s", "2m 5s", "1h", "1h 30m", "1d 1h", "1d"]);
-        assert_eq!(long(Duration::from_millis(1_250)), "1.2s");
+        assert_eq!(texts, ["0s", "2m 5s", "1h", "1h 30m", "1d 1h", "1d"]);
+        let texts = [4, 1_250, 9_000].map(|ms| long(Duration::from_millis(ms)));
+        assert_eq!(texts, ["4ms", "1.2s", "9.0s"]);
     }
 }

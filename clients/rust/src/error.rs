@@ -333,6 +333,10 @@ fn mismatch(client: i32, min: i32, max: i32, version: &str, pid: i32) -> String 
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests play the daemon, which makes every Status"
+)]
 mod tests {
     use super::*;
     use tonic_types::ErrorDetails;

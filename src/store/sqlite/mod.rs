@@ -7,6 +7,7 @@ mod failure;
 mod job;
 mod journal;
 mod list;
+mod lock;
 mod notification;
 mod opened;
 mod readers;

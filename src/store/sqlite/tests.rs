@@ -168,7 +168,9 @@ fn insert(title: &str) -> String {
 fn fresh() -> std::future::Ready<(Arc<dyn NotificationStore>, Bench)> {
     let bench = Bench::open();
     std::future::ready((
-        Arc::clone(&bench.store) as Arc<dyn NotificationStore>, bench))
+        Arc::clone(&bench.store) as Arc<dyn NotificationStore>,
+        bench,
+    ))
 }
 
 crate::store::conformance::conformance_tests!(fresh());
@@ -458,4 +460,34 @@ async fn a_job_that_fails_in_a_batch_fails_alone() {
     assert!(matches!(bad, Err(Error::Internal(_))));
     assert_eq!(bench.store.count_open(10).await.expect("a count"), 2);
     assert_eq!(*bench.store.head().borrow(), 2);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_kernel_tells_who_holds_the_log() {
+    use crate::platform::{WalLockKind, wal_lock_holders};
+
+    let bench = Bench::open();
+    bench.create("one").await.expect("created");
+    let shared_memory = bench.database.path_of(DatabaseFile::SharedMemory);
+    let foreign = bench.foreign();
+    foreign
+        .execute_batch("BEGIN IMMEDIATE; SELECT * FROM notifications")
+        .expect("a transaction");
+    let holders = wal_lock_holders(&shared_memory).expect("locks");
+    for kind in [WalLockKind::Read, WalLockKind::Write] {
+        let held = holders.iter().find(|holder| holder.kind == kind);
+        assert!(
+            held.is_some_and(|holder| holder.pid == std::process::id()),
+            "{holders:?}"
+        );
+    }
+    foreign.execute_batch("COMMIT").expect("a commit");
+    let holders = wal_lock_holders(&shared_memory).expect("locks");
+    assert!(
+        holders
+            .iter()
+            .all(|holder| holder.kind != WalLockKind::Write),
+        "{holders:?}"
+    );
 }

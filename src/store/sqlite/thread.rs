@@ -5,13 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-
 use super::batch::{self, Aborted, Ran, execute};
 use super::checkpoint;
-use super::connection::{BUSY_TIMEOUT, check_library};
+use super::connection::check_library;
 use super::failure::{OpenError, Severity, severity};
 use super::job::Job;
+use super::lock;
 use super::opened::{Open, open_file, quick_check, sqlite};
 use super::schema::{Expected, NOTIFICATIONS};
 use super::store::Options;
@@ -20,12 +19,9 @@ use crate::data_dir::DataDirError;
 use crate::domain::admin::{CheckpointMode, CheckpointOutcome};
 use crate::domain::error::{Error, Result};
 
-/// How often a lock that another process holds is looked at for who still waits: callers give up, and the daemon may stop.
-const BUSY_SLICE: Duration = Duration::from_millis(100);
-/// The pause before the second attempt to begin; it doubles each time, and up to half of it is added at random.
-const BUSY_BACKOFF: Duration = Duration::from_millis(100);
-/// How long without a write before the rest of the log is moved into the file.
-const QUIET: Duration = Duration::from_millis(200);
+/// How long without a write before the rest of the log is moved into the file. Not sooner: the next write then begins the log anew, which
+/// costs a second sync.
+const QUIET: Duration = Duration::from_secs(2);
 /// How often a broken database is opened again.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a foreign commit makes the writer leave gaps between its batches.
@@ -53,12 +49,6 @@ pub(super) struct WriterThread {
     busy_since: Option<Instant>,
     next_checkpoint: i64,
     checkpointed: i64,
-}
-
-/// How an attempt to begin a transaction failed.
-enum NotBegun {
-    Busy,
-    Sqlite(rusqlite::Error),
 }
 
 impl WriterThread {
@@ -173,88 +163,23 @@ impl WriterThread {
         if let Some(reason) = self.shared.unwritable() {
             return fail(jobs, &reason);
         }
-        let begun = match &self.open {
-            Some(open) => self.begin(&open.connection, &jobs),
-            None => {
-                return fail(
-                    jobs,
-                    &Error::DatabaseUnavailable {
-                        reason: REOPENING.to_owned(),
-                    },
-                );
-            }
+        let Some(open) = &self.open else {
+            let reason = REOPENING.to_owned();
+            return fail(jobs, &Error::DatabaseUnavailable { reason });
         };
-        match begun {
-            Ok(()) => self.transact(jobs),
-            Err(NotBegun::Busy) => fail(
+        match lock::begin(&open.connection, &self.options, &self.shared, &jobs) {
+            Ok(true) => self.transact(jobs),
+            Ok(false) => fail(
                 jobs,
                 &Error::DatabaseBusy {
                     retry_after: RETRY_AFTER,
                 },
             ),
-            Err(NotBegun::Sqlite(error)) => {
+            Err(error) => {
                 fail(jobs, &self.unavailable(&error));
                 self.after_error(&error);
             }
         }
-    }
-
-    /// Begins a transaction. Only here another process's lock is met, and nothing has run yet, so trying again is safe.
-    fn begin(
-        &self,
-        connection: &Connection,
-        jobs: &[Box<dyn Job>],
-    ) -> std::result::Result<(), NotBegun> {
-        let mut backoff = BUSY_BACKOFF;
-        for attempt in 1..=self.options.busy_attempts {
-            if self.attempt(connection, jobs)? {
-                return Ok(());
-            }
-            self.shared.busy_retries.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(
-                attempt,
-                of = self.options.busy_attempts,
-                "another process keeps the database locked"
-            );
-            if attempt < self.options.busy_attempts && self.is_wanted(jobs) {
-                pause(backoff + jitter(backoff / 2));
-                backoff *= 2;
-            }
-        }
-        Err(NotBegun::Busy)
-    }
-
-    /// Tries to begin for as long as one attempt takes. Returns whether it began.
-    fn attempt(
-        &self,
-        connection: &Connection,
-        jobs: &[Box<dyn Job>],
-    ) -> std::result::Result<bool, NotBegun> {
-        let until = Instant::now() + self.options.busy_timeout;
-        connection
-            .busy_timeout(BUSY_SLICE.min(self.options.busy_timeout))
-            .map_err(NotBegun::Sqlite)?;
-        let begun = loop {
-            match execute(connection, "BEGIN IMMEDIATE") {
-                Ok(()) => break Ok(true),
-                Err(error) if severity(&error) == Severity::Busy => {
-                    if Instant::now() >= until || !self.is_wanted(jobs) {
-                        break Ok(false);
-                    }
-                }
-                Err(error) => break Err(NotBegun::Sqlite(error)),
-            }
-        };
-        connection
-            .busy_timeout(BUSY_TIMEOUT)
-            .map_err(NotBegun::Sqlite)?;
-        begun
-    }
-
-    /// Whether it is worth waiting for the lock: somebody still wants the outcome, and the daemon goes on.
-    fn is_wanted(&self, jobs: &[Box<dyn Job>]) -> bool {
-        !self.shared.stopping.load(Ordering::Acquire)
-            && (jobs.is_empty() || jobs.iter().any(|job| !job.is_abandoned()))
     }
 
     /// Runs `jobs` in the transaction that has begun, and commits it.
@@ -376,28 +301,12 @@ impl WriterThread {
     /// Makes durable what others have committed, perhaps without a sync, and publishes it.
     fn confirm_others(&mut self) {
         let Some(open) = &self.open else { return };
-        match self.attempt_once(&open.connection) {
+        match lock::begin_at_once(&open.connection) {
             Ok(true) => self.transact(Vec::new()),
             // They hold the lock again: the next look is soon.
             Ok(false) => {}
-            Err(NotBegun::Sqlite(error)) => self.after_error(&error),
-            Err(NotBegun::Busy) => {}
+            Err(error) => self.after_error(&error),
         }
-    }
-
-    fn attempt_once(&self, connection: &Connection) -> std::result::Result<bool, NotBegun> {
-        connection
-            .busy_timeout(Duration::ZERO)
-            .map_err(NotBegun::Sqlite)?;
-        let begun = match execute(connection, "BEGIN IMMEDIATE") {
-            Ok(()) => Ok(true),
-            Err(error) if severity(&error) == Severity::Busy => Ok(false),
-            Err(error) => Err(NotBegun::Sqlite(error)),
-        };
-        connection
-            .busy_timeout(BUSY_TIMEOUT)
-            .map_err(NotBegun::Sqlite)?;
-        begun
     }
 
     /// Looks, every now and then, whether the file is still the one that was opened and whether there is space; and opens a broken
@@ -479,7 +388,7 @@ impl WriterThread {
             .is_some_and(|at| now - at < FOREIGN_ACTIVITY);
         if foreign || now - since >= LONGEST_RUN {
             self.busy_since = None;
-            pause(FOREIGN_GAP);
+            lock::pause(FOREIGN_GAP);
         }
     }
 
@@ -550,19 +459,4 @@ impl WriterThread {
 
 fn fail(jobs: Vec<Box<dyn Job>>, reason: &Error) {
     jobs.into_iter().for_each(|job| job.fail(reason.clone()));
-}
-
-/// A number of microseconds up to `most`, different each time.
-fn jitter(most: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-    let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX).max(1);
-    Duration::from_micros(RandomState::new().hash_one(0_u8) % micros)
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the gap is the purpose: there is no event to wait for"
-)]
-fn pause(span: Duration) {
-    std::thread::sleep(span);
 }

@@ -87,6 +87,11 @@ async fn running(app: &App) -> Result<Option<Client>> {
 async fn start(app: &App) -> Result<Exit> {
     let (client, verb) = match running(app).await? {
         Some(client) => (client, "runs already"),
+        None if app.socket.is_some() => {
+            let why = "--socket names the socket of a daemon that somebody else starts";
+            let failure = Failure::usage("cannot start the daemon", why);
+            return Err(failure.next("barista daemon start --data-dir DIR".to_owned()));
+        }
         // Asked for in so many words, so --no-autostart does not matter.
         None => (
             app.connect(Autostart::Allowed { daemon: None }).await?,
@@ -151,6 +156,9 @@ impl Run {
         let mut command = Command::new(&program);
         if let Some(data_dir) = &app.data_dir {
             command.arg("--data-dir").arg(data_dir);
+        }
+        if let Some(socket) = &app.socket {
+            command.arg("--socket").arg(socket);
         }
         let error = command.args(self.arguments).exec();
         let failure = Failure::io(format!("cannot run {}", program.display()), &error);

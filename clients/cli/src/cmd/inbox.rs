@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::signals::Stop;
 use crate::time::Clock;
-use crate::{listing, render, words};
+use crate::{json, listing, render, words};
 
 /// How long changes are gathered before the screen is drawn again, so that a burst of them draws once.
 const GATHER: Duration = Duration::from_millis(50);
@@ -97,7 +97,14 @@ impl Inbox {
         let client = app.client().await?;
         let list = self.list(&client).await?;
         if app.output.json {
-            app.output.message(&list)?;
+            let mut value = json::value(&list)?;
+            // The canonical form leaves an empty list out, over which a script's loop would stumble.
+            if let Some(fields) = value.as_object_mut() {
+                fields
+                    .entry("notifications")
+                    .or_insert_with(|| serde_json::json!([]));
+            }
+            app.output.json_value(&value)?;
             return Ok(Exit::Done);
         }
         app.output.print(&render::inbox::render(
@@ -136,7 +143,7 @@ impl Inbox {
         let more = !list.next_page_token.is_empty();
         more.then(|| {
             format!(
-                "… and more: barista inbox --limit {}",
+                "… and more: see them with --limit {}",
                 self.limit.saturating_mul(4)
             )
         })

@@ -90,7 +90,8 @@ impl Watch {
             None => None,
         };
         // A change whose command was killed comes again.
-        if let Some(sequence) = unfinished.map(|sequence| sequence - 1).or(seen) {
+        let place = unfinished.map(|sequence| sequence - 1).or(seen);
+        if let (Ok(_stopped), Some(sequence)) = (&result, place) {
             app.output.note(&format!(
                 "Go on from here with: barista watch --since {sequence}"
             ));
