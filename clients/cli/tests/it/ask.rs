@@ -36,7 +36,10 @@ fn silence_is_no_answer() {
     let ended = home.run(["ask", "Deploy?", "--option", "approve", "--expires", "1s"]);
     let ended = ended.with(7);
     assert_eq!(ended.stdout, "");
-    assert!(ended.stderr.contains("#1 expired without a response."), "{ended}");
+    assert!(
+        ended.stderr.contains("#1 expired without a response."),
+        "{ended}"
+    );
 }
 
 #[test]
@@ -50,7 +53,10 @@ fn silence_is_what_the_asker_said_it_is() {
     let (approved, denied) = (ask("approve"), ask("deny"));
     let approved = approved.end().with(0);
     assert_eq!(approved.stdout, "approve\n");
-    assert!(approved.stderr.contains("the default that its asker set"), "{approved}");
+    assert!(
+        approved.stderr.contains("the default that its asker set"),
+        "{approved}"
+    );
     assert_eq!(denied.end().with(3).stdout, "deny\n");
     assert_eq!(home.state("1"), "EXPIRED");
 }
@@ -61,7 +67,10 @@ fn a_wait_that_runs_out_leaves_the_question_open() {
     let ended = home.run(["ask", "Deploy?", "--option", "approve", "--wait", "100ms"]);
     let ended = ended.with(124);
     assert_eq!(ended.stdout, "");
-    assert!(ended.stderr.contains("Wait again with: barista wait 1"), "{ended}");
+    assert!(
+        ended.stderr.contains("Wait again with: barista wait 1"),
+        "{ended}"
+    );
     assert_eq!(home.run(["wait", "1", "--timeout", "0"]).with(8).stdout, "");
     home.run(["respond", "1", "approve"]).with(0);
     assert_eq!(home.run(["wait", "1"]).with(0).stdout, "approve\n");
@@ -76,7 +85,10 @@ fn a_question_that_is_put_away_or_withdrawn_has_no_answer() {
         home.run([verb, &id]).with(0);
         let ended = asked.end().with(7);
         assert_eq!(ended.stdout, "");
-        assert!(ended.stderr.contains("without a response by ann"), "{ended}");
+        assert!(
+            ended.stderr.contains("without a response by ann"),
+            "{ended}"
+        );
         assert_eq!(home.state(&id), state);
     }
 }
@@ -114,17 +126,29 @@ fn the_message_and_the_context_can_come_from_a_pipe() {
     home.sh(r#"echo '{"commit":"abc"}' | barista ask Deploy? --context - --no-wait"#)
         .with(0);
     assert_eq!(home.notification("1")["message"], "All tests pass.");
-    assert!(home.notification("2")["context"].as_str().is_some_and(|text| text.contains("abc")));
+    assert!(
+        home.notification("2")["context"]
+            .as_str()
+            .is_some_and(|text| text.contains("abc"))
+    );
     let both = home.run(["ask", "Deploy?", "--message", "-", "--context", "-"]);
-    assert!(both.with(2).stderr.contains("only one of --message and --context"));
+    assert!(
+        both.with(2)
+            .stderr
+            .contains("only one of --message and --context")
+    );
 }
 
 #[test]
 fn the_agent_is_known_from_its_environment() {
     let home = Home::new();
     let mut ask = home.barista(["ask", "Deploy?", "--no-wait", "--session", "typed"]);
-    ask.env("BARISTA_AGENT", "bot").env("CLAUDE_CODE_SESSION_ID", "abc");
+    ask.env("BARISTA_AGENT", "bot")
+        .env("CLAUDE_CODE_SESSION_ID", "abc");
     crate::program::Running::start(&mut ask).end().with(0);
     let asked = home.notification("1");
-    assert_eq!((&asked["agent"], &asked["session"]), (&"bot".into(), &"typed".into()));
+    assert_eq!(
+        (&asked["agent"], &asked["session"]),
+        (&"bot".into(), &"typed".into())
+    );
 }

@@ -82,7 +82,10 @@ impl Heard {
                 return found;
             }
             let (next, waited) = self.0.changed.wait_timeout(state, HANG).expect("no panic");
-            assert!(!waited.timed_out(), "waited for {what} in vain, after:\n{text}");
+            assert!(
+                !waited.timed_out(),
+                "waited for {what} in vain, after:\n{text}"
+            );
             state = next;
         }
     }

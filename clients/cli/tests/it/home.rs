@@ -30,7 +30,9 @@ impl Home {
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
-        self.data_dir().join(barista_locate::RUN_DIR).join(barista_locate::SOCKET_FILE)
+        self.data_dir()
+            .join(barista_locate::RUN_DIR)
+            .join(barista_locate::SOCKET_FILE)
     }
 
     /// What the daemon has logged.

@@ -27,7 +27,14 @@ fn build_daemon() -> PathBuf {
     let triple = directory.parent().filter(|parent| *parent != target);
     let mut cargo = Command::new(env!("CARGO"));
     cargo
-        .args(["build", "--quiet", "--package", "barista", "--bin", "baristad"])
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "barista",
+            "--bin",
+            "baristad",
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .arg("--profile")
         .arg(profile.unwrap_or_else(|| "dev".into()))
