@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use barista_client::pb::notification::v1::{
-    CreateNotificationRequest, NotificationState, StartAt,
-};
+use barista_client::pb::notification::v1::{CreateNotificationRequest, NotificationState, StartAt};
 use barista_client::{Client, WaitOutcome};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -125,7 +123,11 @@ async fn ten_kills_at_random_moments_lose_nothing_and_double_nothing() {
     assert_eq!(stored.len(), found.len() + 1);
     assert_eq!(found, acknowledged);
     let seen = follower.through(answered.sequence).await;
-    assert_eq!(seen.len(), stored.len() + 1, "each creation, and one answer");
+    assert_eq!(
+        seen.len(),
+        stored.len() + 1,
+        "each creation, and one answer"
+    );
 }
 
 #[tokio::test]

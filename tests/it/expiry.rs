@@ -31,7 +31,8 @@ async fn an_expired_question_has_no_answer_unless_its_asker_set_a_default() {
     let cautious = soon(client.create_notification(expiring("Cautious", 50, "deny")))
         .await
         .expect("created");
-    let WaitOutcome::Ended(ended) = soon(client.wait(silent.id, None)).await.expect("waited") else {
+    let WaitOutcome::Ended(ended) = soon(client.wait(silent.id, None)).await.expect("waited")
+    else {
         panic!("it does not end");
     };
     assert_eq!(ended.state(), NotificationState::Expired);
@@ -65,11 +66,11 @@ async fn an_answer_in_time_keeps_a_question_from_expiring() {
 #[tokio::test]
 async fn a_time_that_passes_while_no_daemon_runs_is_caught_up_with() {
     let mut daemon = TestDaemon::start().await;
-    let asked = soon(
-        daemon
-            .client()
-            .create_notification(expiring("Overnight", 60_000, "postpone")),
-    )
+    let asked = soon(daemon.client().create_notification(expiring(
+        "Overnight",
+        60_000,
+        "postpone",
+    )))
     .await
     .expect("created");
     assert!(daemon.terminate().await.success());

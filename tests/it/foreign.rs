@@ -24,7 +24,8 @@ fn change(kind: ChangeKind, id: i64, title: &str) -> (ChangeKind, i64, String) {
 #[tokio::test]
 async fn every_statement_of_direct_tooling_is_one_event_for_each_row_that_it_changes() {
     use ChangeKind::{Created, Deleted, Dismissed, Responded, Updated};
-    const ROW: &str = "'question', 'normal', 'm', 'pending', '2025-10-09T12:53:55', '2025-10-09T12:53:55'";
+    const ROW: &str =
+        "'question', 'normal', 'm', 'pending', '2025-10-09T12:53:55', '2025-10-09T12:53:55'";
     const COLUMNS: &str = "type, priority, message, status, created_at, updated_at";
     let daemon = TestDaemon::start().await;
     let mut watch = daemon.watch(StartAt::Now).await;
@@ -167,7 +168,7 @@ async fn connections_that_come_and_go_beside_the_daemon_lose_nothing() {
     watch.events(4 * ROUNDS).await;
     daemon.kill().await;
     daemon.restart().await;
-    let all = soon(crate::support::every(daemon.client())).await;
+    let all = crate::support::every(daemon.client()).await;
     assert_eq!(all.len(), 2 * ROUNDS);
     let responded = |state| state == NotificationState::Responded;
     assert!(all.iter().all(|one| responded(one.state())));

@@ -16,7 +16,11 @@ use crate::support::{
 /// Checks that a call was refused because of `field`.
 fn assert_refused<T: std::fmt::Debug>(outcome: Result<T, Error>, field: &str) {
     let error = outcome.expect_err(field);
-    assert_eq!(error.reason(), ErrorReason::InvalidField, "{field}: {error}");
+    assert_eq!(
+        error.reason(),
+        ErrorReason::InvalidField,
+        "{field}: {error}"
+    );
     let rpc = error.rpc().expect("from the daemon");
     assert_eq!(rpc.code, Code::InvalidArgument);
     let fields: Vec<&str> = rpc
@@ -44,6 +48,13 @@ fn ttl(seconds: i64, nanos: i32) -> Option<Expiration> {
     Some(Expiration::Ttl(prost_types::Duration { seconds, nanos }))
 }
 
+fn expire_time(seconds: i64, nanos: i32) -> Option<Expiration> {
+    Some(Expiration::ExpireTime(prost_types::Timestamp {
+        seconds,
+        nanos,
+    }))
+}
+
 fn bad_creations() -> Vec<(&'static str, CreateNotificationRequest)> {
     let text = |length: usize| "é".repeat(length);
     vec![
@@ -57,7 +68,10 @@ fn bad_creations() -> Vec<(&'static str, CreateNotificationRequest)> {
         ("title", with(|r| r.title = "two\nlines".into())),
         ("title", with(|r| r.title = "nul\0".into())),
         ("message", with(|r| r.message = "m".repeat(64 * 1024 + 1))),
-        ("context", with(|r| r.context = format!("{{\"a\":\"{}\"}}", "c".repeat(256 * 1024)))),
+        (
+            "context",
+            with(|r| r.context = format!("{{\"a\":\"{}\"}}", "c".repeat(256 * 1024))),
+        ),
         ("context", with(|r| r.context = "[1, 2]".into())),
         ("context", with(|r| r.context = "\"text\"".into())),
         ("context", with(|r| r.context = "{\"a\": }".into())),
@@ -67,17 +81,32 @@ fn bad_creations() -> Vec<(&'static str, CreateNotificationRequest)> {
         ("project", with(|r| r.project = text(257))),
         ("surface", with(|r| r.surface = text(65))),
         ("tags", with(|r| r.tags = vec!["t".into(); 17])),
-        ("tags[1]", with(|r| r.tags = vec!["t".into(), String::new()])),
-        ("options", with(|r| r.options = (0..17).map(|n| option(&n.to_string())).collect())),
+        (
+            "tags[1]",
+            with(|r| r.tags = vec!["t".into(), String::new()]),
+        ),
+        (
+            "options",
+            with(|r| r.options = (0..17).map(|n| option(&n.to_string())).collect()),
+        ),
         ("options[0].name", with(|r| r.options = vec![option("")])),
-        ("options[1].name", with(|r| r.options = vec![option("a"), option("a")])),
+        (
+            "options[1].name",
+            with(|r| r.options = vec![option("a"), option("a")]),
+        ),
         ("allow_multiple", with(|r| r.allow_multiple = true)),
-        ("expire_time", with(|r| r.expiration = Some(Expiration::ExpireTime(prost_types::Timestamp { seconds: 1, nanos: 0 })))),
-        ("expire_time", with(|r| r.expiration = Some(Expiration::ExpireTime(prost_types::Timestamp { seconds: i64::MAX, nanos: -1 })))),
+        ("expire_time", with(|r| r.expiration = expire_time(1, 0))),
+        (
+            "expire_time",
+            with(|r| r.expiration = expire_time(i64::MAX, -1)),
+        ),
         ("ttl", with(|r| r.expiration = ttl(0, 0))),
         ("ttl", with(|r| r.expiration = ttl(-1, 0))),
         ("ttl", with(|r| r.expiration = ttl(i64::MAX, i32::MAX))),
-        ("default_response", with(|r| r.default_response = "yes".into())),
+        (
+            "default_response",
+            with(|r| r.default_response = "yes".into()),
+        ),
         ("request_id", with(|r| r.request_id = "not a uuid".into())),
     ]
 }
@@ -100,7 +129,10 @@ async fn what_breaks_a_rule_is_not_created() {
     assert_eq!(error.reason(), ErrorReason::ResponseNotAllowed);
     let too_many = vec![question("x"); 1_001];
     for batch in [Vec::new(), too_many] {
-        assert_refused(soon(client.batch_create_notifications(batch)).await, "requests");
+        assert_refused(
+            soon(client.batch_create_notifications(batch)).await,
+            "requests",
+        );
     }
     assert_eq!(every(client).await, []);
     assert_eq!(daemon.ask("Good").await.id, 1, "not even an id was used");
@@ -115,14 +147,25 @@ async fn what_just_keeps_every_rule_is_created() {
         r.context = format!("{{\"a\":\"{}\"}}", "c".repeat(256 * 1024 - 8));
         r.agent = "ä".repeat(128);
         r.tags = vec!["t".repeat(64); 16];
-        r.options = (0..16).map(|number| option(&format!("{number:064}"))).collect();
+        r.options = (0..16)
+            .map(|number| option(&format!("{number:064}")))
+            .collect();
     });
     let created: Notification = soon(daemon.client().create_notification(largest.clone()))
         .await
         .expect("created");
-    assert_eq!((created.title, created.message), (largest.title, largest.message));
-    assert_eq!((created.context, created.agent), (largest.context, largest.agent));
-    assert_eq!((created.tags, created.options), (largest.tags, largest.options));
+    assert_eq!(
+        (created.title, created.message),
+        (largest.title, largest.message)
+    );
+    assert_eq!(
+        (created.context, created.agent),
+        (largest.context, largest.agent)
+    );
+    assert_eq!(
+        (created.tags, created.options),
+        (largest.tags, largest.options)
+    );
 }
 
 /// A parser that recurses for each level would end the daemon here.
@@ -149,7 +192,9 @@ async fn ids_that_cannot_exist_are_refused_or_not_found() {
         assert_refused(soon(client.wait(id, None)).await, "id");
         assert_refused(daemon.respond(id, "yes").await, "id");
     }
-    let error = soon(client.get_notification(i64::MAX)).await.expect_err("none");
+    let error = soon(client.get_notification(i64::MAX))
+        .await
+        .expect_err("none");
     assert_eq!(error.reason(), ErrorReason::NotificationNotFound);
 }
 
@@ -175,7 +220,9 @@ async fn answers_that_break_a_rule_are_refused() {
         assert_refused(soon(client.respond_notification(request)).await, field);
     }
     let unknown = changed(|r| r.options = vec!["none".into()]);
-    let error = soon(client.respond_notification(unknown)).await.expect_err("no option");
+    let error = soon(client.respond_notification(unknown))
+        .await
+        .expect_err("no option");
     assert_eq!(error.reason(), ErrorReason::ResponseNotAllowed);
     assert!(daemon.respond(id, "yes").await.is_ok());
 }
@@ -198,17 +245,29 @@ async fn pages_that_cannot_be_are_refused() {
         states: vec![1, 77],
         ..NotificationFilter::default()
     };
-    assert_refused(list(&|r| r.filter = Some(odd.clone())).await, "filter.states[1]");
+    assert_refused(
+        list(&|r| r.filter = Some(odd.clone())).await,
+        "filter.states[1]",
+    );
     let page = list(&|r| r.page_size = 1).await.expect("a page");
     let token = page.next_page_token;
     let mut forged = token.clone().into_bytes();
     forged[5] = if forged[5] == b'0' { b'1' } else { b'0' };
     let forged = String::from_utf8(forged).expect("ASCII");
-    for bad in ["x", "\0", "'; DROP TABLE notifications; --", &forged, &"9".repeat(100_000)] {
+    for bad in [
+        "x",
+        "\0",
+        "'; DROP TABLE notifications; --",
+        &forged,
+        &"9".repeat(100_000),
+    ] {
         assert_refused(list(&|r| r.page_token = bad.to_owned()).await, "page_token");
     }
     // A token belongs to its filter, its order and its method.
-    assert_refused(list(&|r| (r.page_token, r.order) = (token.clone(), 2)).await, "page_token");
+    assert_refused(
+        list(&|r| (r.page_token, r.order) = (token.clone(), 2)).await,
+        "page_token",
+    );
     let mut raw = daemon.raw().await;
     let history = ListNotificationEventsRequest {
         id: 1,
@@ -218,7 +277,10 @@ async fn pages_that_cannot_be_are_refused() {
     let status = soon(raw.notifications.list_notification_events(history))
         .await
         .expect_err("another method's");
-    assert_eq!(code_and_reason(&status), (Code::InvalidArgument, "INVALID_FIELD".into()));
+    assert_eq!(
+        code_and_reason(&status),
+        (Code::InvalidArgument, "INVALID_FIELD".into())
+    );
 }
 
 #[tokio::test]
@@ -229,11 +291,41 @@ async fn watches_and_waits_that_cannot_be_are_refused() {
         Some(barista_client::pb::notification::v1::Cursor { epoch, sequence })
     };
     let bad = [
-        ("after.sequence", WatchNotificationsRequest { after: cursor(-1), ..Default::default() }),
-        ("start_at", WatchNotificationsRequest { after: cursor(0), ..from(StartAt::Oldest) }),
-        ("start_at", WatchNotificationsRequest { start_at: 50, ..Default::default() }),
-        ("kinds[0]", WatchNotificationsRequest { kinds: vec![0], ..Default::default() }),
-        ("kinds[1]", WatchNotificationsRequest { kinds: vec![1, -4], ..Default::default() }),
+        (
+            "after.sequence",
+            WatchNotificationsRequest {
+                after: cursor(-1),
+                ..Default::default()
+            },
+        ),
+        (
+            "start_at",
+            WatchNotificationsRequest {
+                after: cursor(0),
+                ..from(StartAt::Oldest)
+            },
+        ),
+        (
+            "start_at",
+            WatchNotificationsRequest {
+                start_at: 50,
+                ..Default::default()
+            },
+        ),
+        (
+            "kinds[0]",
+            WatchNotificationsRequest {
+                kinds: vec![0],
+                ..Default::default()
+            },
+        ),
+        (
+            "kinds[1]",
+            WatchNotificationsRequest {
+                kinds: vec![1, -4],
+                ..Default::default()
+            },
+        ),
     ];
     for (field, request) in bad {
         assert_refused::<()>(Err(daemon.follow_refused(request).await), field);
@@ -243,8 +335,13 @@ async fn watches_and_waits_that_cannot_be_are_refused() {
     for (seconds, nanos) in [(-1, 0), (0, -1), (i64::MAX, 0), (1, i32::MAX)] {
         let timeout = Some(prost_types::Duration { seconds, nanos });
         let wait = WaitNotificationRequest { id, timeout };
-        let status = soon(raw.notifications.wait_notification(wait)).await.expect_err("no span");
-        assert_eq!(code_and_reason(&status), (Code::InvalidArgument, "INVALID_FIELD".into()));
+        let status = soon(raw.notifications.wait_notification(wait))
+            .await
+            .expect_err("no span");
+        assert_eq!(
+            code_and_reason(&status),
+            (Code::InvalidArgument, "INVALID_FIELD".into())
+        );
     }
 }
 
@@ -274,9 +371,21 @@ async fn bytes_that_are_no_message_and_methods_that_do_not_exist_have_reasons_to
     let raw = daemon.raw().await;
     let service = "/barista.notification.v1.NotificationService";
     let cases = [
-        (format!("{service}/CreateNotification"), Code::InvalidArgument, "MALFORMED_MESSAGE"),
-        (format!("{service}/Create"), Code::Unimplemented, "METHOD_NOT_FOUND"),
-        ("/elsewhere.Service/Do".to_owned(), Code::Unimplemented, "METHOD_NOT_FOUND"),
+        (
+            format!("{service}/CreateNotification"),
+            Code::InvalidArgument,
+            "MALFORMED_MESSAGE",
+        ),
+        (
+            format!("{service}/Create"),
+            Code::Unimplemented,
+            "METHOD_NOT_FOUND",
+        ),
+        (
+            "/elsewhere.Service/Do".to_owned(),
+            Code::Unimplemented,
+            "METHOD_NOT_FOUND",
+        ),
     ];
     for (path, code, reason) in cases {
         let mut client = tonic::client::Grpc::new(raw.channel.clone());

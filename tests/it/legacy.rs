@@ -133,7 +133,11 @@ async fn a_legacy_database_is_served_without_loss() {
     assert_eq!(before.len(), ROWS);
     assert!(before.iter().any(|row| row.kind == "approval_request"));
     // Python escapes what is not ASCII in a context; the escapes must come back as they are.
-    let escaped = |row: &Row| row.context.as_ref().is_some_and(|text| text.contains("\\u"));
+    let escaped = |row: &Row| {
+        row.context
+            .as_ref()
+            .is_some_and(|text| text.contains("\\u"))
+    };
     assert!(before.iter().any(escaped), "contexts beyond ASCII");
     let daemon = TestDaemon::start_in(home).await;
     let served = by_id(every(daemon.client()).await);
@@ -155,10 +159,7 @@ async fn an_open_legacy_question_can_be_answered() {
         .await
         .expect("answered");
     assert_eq!(answered.state(), NotificationState::Responded);
-    let now = rows(
-        &daemon.foreign(),
-        &format!("WHERE id = {}", pending[0].id),
-    );
+    let now = rows(&daemon.foreign(), &format!("WHERE id = {}", pending[0].id));
     assert_eq!(now[0].status, "responded");
     assert_eq!(now[0].user_response.as_deref(), Some("yes"));
 }
@@ -174,7 +175,11 @@ async fn the_older_tooling_still_works() {
         let open = rows(foreign, "WHERE status = 'pending' ORDER BY created_at DESC");
         assert!(open.iter().any(|row| row.id == id));
         let urgent = "WHERE status = 'pending' AND priority = 'critical' ORDER BY created_at";
-        assert!(rows(foreign, urgent).iter().all(|row| row.priority == "critical"));
+        assert!(
+            rows(foreign, urgent)
+                .iter()
+                .all(|row| row.priority == "critical")
+        );
         foreign.run(&format!("UPDATE notifications SET status = 'read', updated_at = '2025-10-09T13:00:00' WHERE id = {id}"));
         foreign.respond(id, "yes");
         let row = &rows(foreign, &format!("WHERE id = {id}"))[0];

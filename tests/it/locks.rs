@@ -81,24 +81,40 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
     let id = daemon.ask("a").await.id;
     check("CreateNotification");
     let batch = vec![question("b"), question("c"), question("d")];
-    soon(client.batch_create_notifications(batch)).await.expect("created");
+    soon(client.batch_create_notifications(batch))
+        .await
+        .expect("created");
     check("BatchCreateNotifications");
     daemon.get(id).await;
     check("GetNotification");
     let all = ListNotificationsRequest::default();
     soon(client.list_notifications(all)).await.expect("a page");
     check("ListNotifications");
-    soon(client.list_notification_events(id)).await.expect("a history");
+    soon(client.list_notification_events(id))
+        .await
+        .expect("a history");
     check("ListNotificationEvents");
-    soon(client.mark_notification_read(move_to(id))).await.expect("read");
+    soon(client.mark_notification_read(move_to(id)))
+        .await
+        .expect("read");
     check("MarkNotificationRead");
     daemon.respond(id, "yes").await.expect("answered");
     check("RespondNotification");
-    let dismissal = DismissNotificationRequest { id: 2, ..Default::default() };
-    soon(client.dismiss_notification(dismissal)).await.expect("dismissed");
+    let dismissal = DismissNotificationRequest {
+        id: 2,
+        ..Default::default()
+    };
+    soon(client.dismiss_notification(dismissal))
+        .await
+        .expect("dismissed");
     check("DismissNotification");
-    let cancellation = CancelNotificationRequest { id: 3, ..Default::default() };
-    soon(client.cancel_notification(cancellation)).await.expect("cancelled");
+    let cancellation = CancelNotificationRequest {
+        id: 3,
+        ..Default::default()
+    };
+    soon(client.cancel_notification(cancellation))
+        .await
+        .expect("cancelled");
     check("CancelNotification");
     soon(client.wait(id, None)).await.expect("waited");
     check("WaitNotification");
@@ -114,7 +130,9 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
             mode: mode.into(),
             ..CheckpointRequest::default()
         };
-        soon(client.checkpoint(request)).await.expect("a checkpoint");
+        soon(client.checkpoint(request))
+            .await
+            .expect("a checkpoint");
         check("Checkpoint");
     }
     assert_eq!(tried, methods(), "every method must be tried here");

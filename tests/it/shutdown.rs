@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 
-use barista_client::pb::notification::v1::{CreateNotificationRequest, StartAt, WaitNotificationRequest};
+use barista_client::pb::notification::v1::{
+    CreateNotificationRequest, StartAt, WaitNotificationRequest,
+};
 use rustix::process::Signal;
 
 use crate::support::{TestDaemon, code_and_reason, from, info, soon};
@@ -60,11 +62,11 @@ async fn silent_connections_stopped_watchers_and_waits_do_not_hold_it_up() {
 #[tokio::test]
 async fn a_write_that_has_begun_is_finished() {
     let daemon = TestDaemon::start().await;
-    let client = daemon.connect().await;
+    let mut raw = daemon.raw().await;
     let writing = tokio::spawn(async move {
         let mut acknowledged = Vec::new();
-        while let Ok(created) = client.create_notification(info("?")).await {
-            acknowledged.push(created.id);
+        while let Ok(created) = raw.notifications.create_notification(info("?")).await {
+            acknowledged.extend(created.into_inner().notification.map(|created| created.id));
         }
         acknowledged
     });

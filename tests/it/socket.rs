@@ -100,24 +100,39 @@ async fn a_process_of_another_user_is_not_served() {
     let daemon = TestDaemon::start().await;
     let socket = daemon.client().socket();
     let root = daemon.home().path().to_owned();
-    for path in socket.ancestors().take_while(|path| path.starts_with(&root)) {
+    for path in socket
+        .ancestors()
+        .take_while(|path| path.starts_with(&root))
+    {
         let mode = if path == socket { 0o666 } else { 0o755 };
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
     }
     let stranger = |uid: u32| {
-        let mut command = std::process::Command::new(std::env::current_exe().expect("this program"));
+        let mut command =
+            std::process::Command::new(std::env::current_exe().expect("this program"));
         command
-            .args(["--exact", "socket::a_client_of_its_own", "--ignored", "--nocapture"])
+            .args([
+                "--exact",
+                "socket::a_client_of_its_own",
+                "--ignored",
+                "--nocapture",
+            ])
             .env("SOCKET", socket)
             .uid(uid);
         beside(move || command.output().expect("it runs"))
     };
     let refused = stranger(STRANGER).await;
     let text = String::from_utf8_lossy(&refused.stdout).into_owned();
-    assert!(text.contains("1 passed") && text.contains("refused:"), "{text}");
+    assert!(
+        text.contains("1 passed") && text.contains("refused:"),
+        "{text}"
+    );
     let root = stranger(0).await;
     let text = String::from_utf8_lossy(&root.stdout).into_owned();
-    assert!(text.contains("1 passed") && text.contains("served"), "{text}");
+    assert!(
+        text.contains("1 passed") && text.contains("served"),
+        "{text}"
+    );
     daemon.ask("Deploy?").await;
 }
 

@@ -196,7 +196,11 @@ async fn a_database_from_the_future_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn a_mistake_in_the_configuration_is_refused_with_its_place() {
-    for config in ["[server]\nmax_conections = 5", "[storage]\nbusy_timeout = 'soon'", "[["] {
+    for config in [
+        "[server]\nmax_conections = 5",
+        "[storage]\nbusy_timeout = 'soon'",
+        "[[",
+    ] {
         let (code, said) = Home::configured(config).refusal().await;
         assert_eq!(code, 2, "{said}");
         assert!(said.contains("barista.toml"), "{said}");

@@ -41,7 +41,9 @@ async fn a_database_that_was_moved_away_takes_no_more_writes() {
     std::fs::rename(&database, &elsewhere).expect("moved");
     let error = soon(async {
         loop {
-            let attempt = daemon.client().create_notification(question("Into the void?"));
+            let attempt = daemon
+                .client()
+                .create_notification(question("Into the void?"));
             if let Err(error) = attempt.await {
                 return error;
             }
@@ -77,6 +79,8 @@ async fn an_orderly_end_leaves_one_file_that_any_tool_can_read() {
     let log = format!("{}-wal", daemon.home().database().display());
     let length = std::fs::symlink_metadata(log).map_or(0, |found| found.len());
     assert_eq!(length, 0, "the log is in the file");
-    let count = daemon.foreign().number("SELECT count(*) FROM notifications");
+    let count = daemon
+        .foreign()
+        .number("SELECT count(*) FROM notifications");
     assert_eq!(count, 20);
 }

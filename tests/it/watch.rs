@@ -2,8 +2,8 @@
 
 use barista_client::pb::notification::v1::watch_notifications_response::Message;
 use barista_client::pb::notification::v1::{
-    ChangeKind, Cursor, NotificationEvent, NotificationFilter, NotificationState,
-    NotificationType, Priority, StartAt, WatchNotificationsRequest,
+    ChangeKind, Cursor, NotificationEvent, NotificationFilter, NotificationState, NotificationType,
+    Priority, StartAt, WatchNotificationsRequest,
 };
 use barista_client::{Code, ErrorReason, WatchItem};
 
@@ -286,9 +286,7 @@ async fn rule_06_a_cursor_older_than_the_journal_is_compacted() {
     for number in 0..5 {
         daemon.ask(&number.to_string()).await;
     }
-    daemon
-        .foreign()
-        .run("DELETE FROM changes WHERE seq <= 3");
+    daemon.foreign().run("DELETE FROM changes WHERE seq <= 3");
     daemon.expect_journal_from(4);
     for (sequence, is_kept) in [(0, false), (2, false), (3, true), (5, true)] {
         let request = after(Cursor {

@@ -1,7 +1,7 @@
 //! Watchers that are slow, stopped, many, or too far behind.
 
-use barista_client::pb::notification::v1::{CreateNotificationRequest, StartAt};
 use barista_client::ErrorReason;
+use barista_client::pb::notification::v1::{CreateNotificationRequest, StartAt};
 
 use crate::support::{TestDaemon, from, info, soon};
 

@@ -4,9 +4,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use barista_client::pb::notification::v1::{
-    Notification, StartAt, WatchNotificationsRequest,
-};
+use barista_client::pb::notification::v1::{Notification, StartAt, WatchNotificationsRequest};
 use barista_client::{Autostart, Client, ConnectOptions, Error};
 use rustix::process::Signal;
 
@@ -19,8 +17,8 @@ pub(crate) struct TestDaemon {
     // Dropped in this order: the client before the process, the directory last.
     client: Client,
     process: Process,
-    /// The first sequence that the journal must still have at the end; `None` where a test has broken the journal itself.
-    oldest: Option<i64>,
+    /// The first sequence that the journal must still have at the end.
+    oldest: i64,
     home: Home,
 }
 
@@ -43,7 +41,7 @@ impl TestDaemon {
         Self {
             client,
             process,
-            oldest: Some(1),
+            oldest: 1,
             home,
         }
     }
@@ -137,12 +135,7 @@ impl TestDaemon {
 
     /// Says that this test removes the changes before `sequence`; the journal must begin there at the end.
     pub(crate) fn expect_journal_from(&mut self, sequence: i64) {
-        self.oldest = Some(sequence);
-    }
-
-    /// Says that this test leaves nothing that a journal could be expected of.
-    pub(crate) fn expect_no_journal(&mut self) {
-        self.oldest = None;
+        self.oldest = sequence;
     }
 }
 
@@ -176,12 +169,11 @@ impl Drop for TestDaemon {
         self.process.signal(Signal::TERM);
         let status = self.process.exit_blocking().expect("the daemon stops");
         assert!(
-            status.success() || !status.code().is_some_and(|code| code != 0),
+            // None where the test has killed it.
+            status.code().is_none_or(|code| code == 0),
             "the daemon ended with {status}: {}",
             self.process.said()
         );
-        if let Some(oldest) = self.oldest {
-            self.home.foreign().check_soundness(oldest);
-        }
+        self.home.foreign().check_soundness(self.oldest);
     }
 }

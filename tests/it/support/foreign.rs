@@ -79,7 +79,10 @@ impl Foreign {
                  ON c.seq = (SELECT max(seq) FROM changes WHERE notification_id = n.id)
               WHERE (n.status, n.user_response, n.updated_at) IS NOT (c.status, c.user_response, c.updated_at)",
         );
-        assert_eq!(disagreeing, 0, "notifications differ from their last change");
+        assert_eq!(
+            disagreeing, 0,
+            "notifications differ from their last change"
+        );
     }
 }
 

@@ -62,7 +62,7 @@ impl Process {
     /// Waits until the daemon says that it serves, or has ended.
     pub(crate) async fn ready(&self) -> Result<(), ExitStatus> {
         let ready = async {
-            let mut text = [0; 4096];
+            let mut text = vec![0; 4096];
             loop {
                 let length = self.manager.recv(&mut text).await.expect("a message");
                 if text[..length].starts_with(b"READY=1") {

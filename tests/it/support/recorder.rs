@@ -54,7 +54,9 @@ impl Recorder {
     pub(crate) async fn error(&mut self) -> barista_client::Error {
         loop {
             match soon(self.watch.next()).await {
-                Ok(Some(WatchItem::Event(event))) => panic!("an event instead of an error: {event:?}"),
+                Ok(Some(WatchItem::Event(event))) => {
+                    panic!("an event instead of an error: {event:?}")
+                }
                 Ok(Some(_)) => {}
                 Ok(None) => panic!("the watch ended without an error"),
                 Err(error) => return error,
@@ -145,7 +147,10 @@ impl Checker {
             WatchItem::Started(started) | WatchItem::Resumed(started) => {
                 let cursor = started.cursor.clone().ok_or("a start without its cursor")?;
                 if matches!(item, WatchItem::Resumed(_)) && self.last != Some(cursor.sequence) {
-                    return Err(format!("resumed at {} after {:?}", cursor.sequence, self.last));
+                    return Err(format!(
+                        "resumed at {} after {:?}",
+                        cursor.sequence, self.last
+                    ));
                 }
                 self.last = Some(cursor.sequence);
                 self.epoch = cursor.epoch;
