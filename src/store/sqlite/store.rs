@@ -248,9 +248,14 @@ impl NotificationStore for SqliteStore {
     }
 
     async fn bounds(&self) -> Result<JournalBounds> {
-        let (epoch, head) = (Arc::clone(&self.epoch), self.published());
+        let (epoch, shared) = (Arc::clone(&self.epoch), Arc::clone(self.writer.shared()));
+        let published = self.published();
         self.readers
-            .read(move |connection| Ok(Self::bounds_in(&epoch, head, connection)?))
+            .read(move |connection| {
+                // Not behind what a snapshot has told: its cursor must be known here before it is published.
+                let head = published.max(snapshot_head(connection, &shared)?);
+                Ok(Self::bounds_in(&epoch, head, connection)?)
+            })
             .await
     }
 
