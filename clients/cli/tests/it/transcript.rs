@@ -17,7 +17,7 @@ const REDACTIONS: [(&str, &str); 11] = [
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "2026-03-01 12:00:00"),
     (r"\b\d{4}-\d\d-\d\dT[\d:.]+Z", "[TIME]"),
     (r"\bprocess \d+", "process [PID]"),
-    (r"\bup \d+s\b", "up [SPAN]"),
+    (r"\bup [\d.]+m?s\b", "up [SPAN]"),
     (r"\b[0-9a-f]{32}\b", "[EPOCH]"),
     (
         r"\b[a-z0-9_]+(?:-[a-z0-9]+)+ (?:debug|release)\b",
@@ -25,11 +25,11 @@ const REDACTIONS: [(&str, &str); 11] = [
     ),
     (r"\bSQLite [\d.]+", "SQLite [VERSION]"),
     (r"\b(barista|baristad) \d+\.\d+\.\d+\b", "$1 [VERSION]"),
-    (r"\d+(?:\.\d+)? [KMGT]iB", "[SIZE]"),
     (
-        r"\b0 of \d+ frames|\b\d+ of \d+ frames",
-        "[N] of [N] frames",
+        r"(?m)^(WAL|disk|notifications\.db)( .*?)[\d.]+ [KMGT]iB",
+        "$1$2[SIZE]",
     ),
+    (r"\b\d+ of \d+ frames", "[N] of [N] frames"),
 ];
 
 /// Types the commands of `transcripts/NAME.console` in a home of its own, and compares what comes with what stands there.
@@ -82,19 +82,19 @@ fn redact(home: &Home, text: &str) -> String {
 
 /// Makes every age in a list of notifications `now`, and the column as wide as that.
 fn same_ages(text: &str) -> String {
-    let row = Regex::new(r"^([• ] +\d+  )((?:now|\d+s) *)(  \S.*)$").expect("a pattern");
+    let row = Regex::new(r"^([• ] +\d+)  ( *(?:now|\d+s))(  \S.*)$").expect("a pattern");
     let mut missing = 0;
     let mut lines = String::new();
     for line in text.lines() {
         if let Some(cells) = row.captures(line) {
-            let age = cells[2].len().min(3);
-            missing = 3 - age;
-            lines.push_str(&format!("{}now{}", &cells[1], &cells[3]));
+            missing = "now".len().saturating_sub(cells[2].len());
+            lines.push_str(&format!("{}  now{}", &cells[1], &cells[3]));
         } else if line.starts_with("            ") {
             lines.push_str(&format!("{}{line}", " ".repeat(missing)));
         } else {
             missing = 0;
-            lines.push_str(line);
+            // clap leaves spaces at the end of some lines.
+            lines.push_str(line.trim_end());
         }
         lines.push('\n');
     }
