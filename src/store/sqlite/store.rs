@@ -109,6 +109,11 @@ impl SqliteStore {
         })
     }
 
+    /// Stops waiting for locks that other processes hold: the daemon is about to stop, and nothing has run yet. Writes are still taken.
+    pub fn hurry(&self) {
+        self.writer.shared().hurried.store(true, Ordering::Release);
+    }
+
     /// Ends the writer after the writes that wait already, and closes the file. Blocks, for as long as those writes take.
     pub fn close(&self) {
         self.readers.close();

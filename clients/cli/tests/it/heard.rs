@@ -1,7 +1,7 @@
 //! What a program has written so far.
 
 use std::io::Read;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -24,6 +24,13 @@ struct State {
     ended: bool,
 }
 
+impl Shared {
+    /// A test that fails while it looks at the output leaves it as it is.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Heard {
     /// Listens to `source` until it ends. A terminal whose program has ended gives an error, which is an end too.
     pub(crate) fn listen(mut source: impl Read + Send + 'static) -> Self {
@@ -33,7 +40,7 @@ impl Heard {
             let mut block = [0; 4096];
             loop {
                 let count = source.read(&mut block).unwrap_or(0);
-                let mut state = shared.state.lock().expect("no panic");
+                let mut state = shared.state();
                 state.bytes.extend_from_slice(&block[..count]);
                 state.ended = count == 0;
                 shared.changed.notify_all();
@@ -75,7 +82,7 @@ impl Heard {
     }
 
     fn wait<T>(&self, what: &str, find: impl Fn(&str, bool) -> Option<T>) -> T {
-        let mut state = self.0.state.lock().expect("no panic");
+        let mut state = self.0.state();
         loop {
             let text = String::from_utf8_lossy(&state.bytes).into_owned();
             if let Some(found) = find(&text, state.ended) {

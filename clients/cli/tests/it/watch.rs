@@ -91,3 +91,41 @@ fn a_watch_from_now_on_shows_nothing_old() {
     home.run(["notify", "New"]).with(0);
     assert!(watch.stdout.line(0).contains("New"));
 }
+
+#[test]
+fn a_change_is_a_line_with_time_sequence_kind_id_and_what_came_of_it() {
+    let home = Home::new();
+    let ask = [
+        "ask",
+        "Deploy?",
+        "-o",
+        "approve",
+        "--agent",
+        "bot",
+        "--no-wait",
+    ];
+    home.run(ask).with(0);
+    home.run(["read", "1"]).with(0);
+    home.run(["respond", "1", "approve"]).with(0);
+    home.run(["notify", "Done"]).with(0);
+    home.run(["dismiss", "2"]).with(0);
+    let watch = home.start(["watch", "--since", "all"]);
+    let line = |number| {
+        let line = watch.stdout.line(number);
+        let (time, rest) = line.split_once("  ").expect("columns");
+        // The date stands before the time where it is not today's.
+        assert_eq!(time.matches(':').count(), 2, "{line}");
+        rest.to_owned()
+    };
+    let lines: Vec<String> = (0..5).map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            "     1  created    #1     Deploy? (bot, cli)",
+            "     2  read       #1     Deploy? (ann, cli)",
+            "     3  responded  #1     Deploy? → approve (ann)",
+            "     4  created    #2     Done (cli)",
+            "     5  dismissed  #2     Done (ann, cli)",
+        ]
+    );
+}
