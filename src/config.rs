@@ -301,8 +301,12 @@ impl Config {
 
 fn read_optional_file(path: &Path) -> Result<Table, ConfigError> {
     match read_file(path) {
+        // A file in the place of the directory is for the check of the data directory to name.
         Err(ConfigError::Unreadable { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound =>
+            if matches!(
+                source.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
         {
             Ok(Table::new())
         }

@@ -1,1 +1,25 @@
-fn main() {}
+//! Stories: the real daemon in a process of its own, told through the public client library. A second program at the same files is this
+//! process, with SQLite connections of its own: the daemon's process must be another one, as POSIX locks belong to processes.
+
+mod support;
+
+mod architecture;
+mod concurrency;
+mod contention;
+mod crash;
+mod expiry;
+mod foreign;
+mod input;
+mod legacy;
+mod list;
+mod locks;
+mod notification;
+mod repetition;
+mod respond;
+mod shutdown;
+mod socket;
+mod start;
+mod storage;
+mod wait;
+mod watch;
+mod watch_limits;

@@ -1,1 +1,29 @@
-fn main() {}
+//! Barista's load generator.
+
+mod args;
+mod catalogue;
+mod daemon;
+mod lab;
+mod legacy;
+mod load;
+mod machine;
+mod report;
+mod run;
+mod scenario;
+mod stats;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+// One thread, as in the clients that the daemon has: on a small machine the daemon needs the other cores.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run::run(args::Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("barista-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use barista_client::{Autostart, Client, ConnectOptions};
+use barista_client::{Autostart, Client, ConnectOptions, Error};
 use barista_locate::Located;
 
 use crate::args::{Cli, Command, Global};
@@ -115,9 +115,15 @@ impl App {
 
     /// Connects under another rule for starting the daemon than the one that was typed.
     pub(crate) async fn connect(&self, autostart: Autostart) -> Result<Client> {
-        Client::connect(self.options().autostart(autostart))
-            .await
-            .map_err(|error| Failure::call("cannot reach the daemon", &error))
+        let connected = Client::connect(self.options().autostart(autostart)).await;
+        connected.map_err(|error| {
+            let failure = Failure::call("cannot reach the daemon", &error);
+            match (&error, &self.socket) {
+                (Error::NotRunning { .. }, Some(_socket)) => failure
+                    .next("leave --socket out, unless somebody else starts that daemon".to_owned()),
+                _ => failure,
+            }
+        })
     }
 
     /// How to find the daemon, as typed.

@@ -79,6 +79,16 @@ impl Failure {
             let why = format!("no daemon answers on {}", socket.display());
             return Self::new(Exit::Unreachable, what, why).next("barista daemon start".to_owned());
         }
+        if let Error::Io {
+            action,
+            path,
+            source,
+        } = error
+        {
+            let why = format!("cannot {action} {}: {}", path.display(), reason(source));
+            return Self::new(exit_of(error), what, text::line(&why))
+                .next("barista doctor, or another data directory with --data-dir".to_owned());
+        }
         Self::new(exit_of(error), what, text::line(&error.to_string())).next(next_of(error))
     }
 
@@ -188,7 +198,9 @@ fn next_of(error: &Error) -> Option<String> {
         ErrorReason::NotificationNotFound => "barista inbox --all".to_owned(),
         ErrorReason::NotificationClosed => format!("barista show {}", detail("id")?),
         ErrorReason::ResponseNotAllowed => {
-            format!("barista respond {} OPTION", detail("id")?)
+            // A question that could not be asked has no id.
+            let id = detail("id").filter(|id| id != "0")?;
+            format!("barista respond {id} OPTION")
         }
         ErrorReason::RequestIdReused => {
             format!("barista show {}, or another --request-id", detail("id")?)

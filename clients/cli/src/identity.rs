@@ -28,7 +28,7 @@ pub(crate) struct AgentArgs {
 /// The person who answers.
 #[derive(Debug, Args)]
 pub(crate) struct ResponderArgs {
-    /// Who responds [default: BARISTA_USER, else the login name]
+    /// Your name [default: BARISTA_USER, else the login name]
     #[arg(long = "as", value_name = "NAME")]
     name: Option<String>,
 }

@@ -115,6 +115,11 @@ pub(crate) fn is_open(notification: &Notification) -> bool {
     )
 }
 
+/// Whether somebody waits for a response to it. Direct tooling asks under types of its own, but then with options.
+pub(crate) fn is_question(notification: &Notification) -> bool {
+    notification.r#type() == NotificationType::Question || !notification.options.is_empty()
+}
+
 fn stored<T: Copy + PartialEq>(words: Words<T>, value: T, custom: &str) -> String {
     if custom.is_empty() {
         word(words, value).to_owned()

@@ -97,8 +97,10 @@ impl Ask {
             }
             return Ok(Exit::Done);
         }
+        // Whoever reads that it waits may interrupt it from then on.
+        let stop = Stop::listen()?;
         app.output.note(&waiting(&question));
-        wait(app, &client, question.id, limit).await
+        wait(app, &client, question.id, limit, stop).await
     }
 
     fn request(self) -> Result<CreateNotificationRequest> {
@@ -161,8 +163,13 @@ fn shell_word(text: &str) -> String {
 }
 
 /// Waits for the end of one question and prints its response.
-async fn wait(app: &App, client: &Client, id: i64, limit: Option<Duration>) -> Result<Exit> {
-    let mut stop = Stop::listen()?;
+async fn wait(
+    app: &App,
+    client: &Client,
+    id: i64,
+    limit: Option<Duration>,
+    mut stop: Stop,
+) -> Result<Exit> {
     let ended = tokio::select! {
         ended = client.wait(id, limit) => ended,
         exit = stop.signal() => {

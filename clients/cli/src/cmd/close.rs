@@ -54,7 +54,7 @@ impl Read {
             };
             client.mark_notification_read(request).await
         };
-        self.which.each(app, "mark as read", change).await
+        self.which.each(app, ("mark", " as read"), change).await
     }
 }
 
@@ -69,7 +69,7 @@ impl Dismiss {
             };
             client.dismiss_notification(request).await
         };
-        self.which.each(app, "dismiss", change).await
+        self.which.each(app, ("dismiss", ""), change).await
     }
 }
 
@@ -84,13 +84,14 @@ impl Cancel {
             };
             client.cancel_notification(request).await
         };
-        self.which.each(app, "cancel", change).await
+        self.which.each(app, ("cancel", ""), change).await
     }
 }
 
 impl Which {
-    /// Changes one notification after the other. A failure is told and the others go on; the first one decides the exit code.
-    async fn each<F>(self, app: &App, verb: &str, change: F) -> Result<Exit>
+    /// Changes one notification after the other. A failure is told, in words of which some stand before the id and some after it, and the
+    /// others go on; the first one decides the exit code.
+    async fn each<F>(self, app: &App, (verb, rest): (&str, &str), change: F) -> Result<Exit>
     where
         F: AsyncFn(&Client, i64, String, String) -> Result<Notification, Error>,
     {
@@ -105,7 +106,7 @@ impl Which {
                         .note(&format!("#{id} is {}.", words::state(&notification)));
                 }
                 Err(error) => {
-                    let failure = Failure::call(format!("cannot {verb} #{id}"), &error);
+                    let failure = Failure::call(format!("cannot {verb} #{id}{rest}"), &error);
                     app.output.complain(&failure.report().unwrap_or_default());
                     first_failure.get_or_insert(failure.exit());
                 }

@@ -31,7 +31,7 @@ pub(crate) struct Inbox {
     #[arg(long, short, conflicts_with = "states")]
     all: bool,
     /// Only this state; may be repeated
-    #[arg(long = "state", value_parser = words::parser(words::STATES))]
+    #[arg(long = "state", value_name = "STATE", value_parser = words::parser(words::STATES))]
     states: Vec<NotificationState>,
     #[command(flatten)]
     filter: FilterArgs,
@@ -47,10 +47,10 @@ pub(crate) struct Inbox {
 #[derive(Debug, Args)]
 pub(crate) struct FilterArgs {
     /// Only this type; may be repeated
-    #[arg(long = "type", short = 't', value_parser = words::parser(words::TYPES))]
+    #[arg(long = "type", short = 't', value_name = "TYPE", value_parser = words::parser(words::TYPES))]
     types: Vec<NotificationType>,
     /// Only this priority; may be repeated
-    #[arg(long = "priority", short, value_parser = words::parser(words::PRIORITY_FILTER))]
+    #[arg(long = "priority", short, value_name = "PRIORITY", value_parser = words::parser(words::PRIORITY_FILTER))]
     priorities: Vec<Priority>,
     /// Only this agent's
     #[arg(long, value_name = "NAME")]

@@ -22,7 +22,7 @@ pub(crate) struct Notify {
     /// The whole text; - reads stdin
     message: Option<String>,
     /// What kind of thing it is
-    #[arg(long = "type", short = 't', default_value = "info", value_parser = words::parser(words::NOTICES))]
+    #[arg(long = "type", short = 't', value_name = "TYPE", default_value = "info", value_parser = words::parser(words::NOTICES))]
     kind: NotificationType,
     /// How urgent it is
     #[arg(long, short, default_value = "normal", value_parser = words::parser(words::PRIORITIES))]

@@ -36,8 +36,6 @@ pub(crate) struct Run {
     /// A label; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    #[command(flatten)]
-    agent: AgentArgs,
     /// The command and its arguments
     #[arg(
         required = true,
@@ -46,6 +44,8 @@ pub(crate) struct Run {
         value_name = "CMD"
     )]
     command: Vec<OsString>,
+    #[command(flatten)]
+    agent: AgentArgs,
 }
 
 impl Run {

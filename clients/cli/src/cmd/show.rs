@@ -1,5 +1,6 @@
 //! `barista show`: one notification with its history.
 
+use barista_client::pb::notification::v1::Notification;
 use clap::Args;
 use serde_json::json;
 
@@ -40,11 +41,18 @@ impl Show {
             app.output.columns(),
         ))?;
         if words::is_open(&notification) {
-            app.output.note(&format!(
-                "\nAnswer with: barista respond {} RESPONSE",
-                self.id
-            ));
+            app.output.note(&format!("\n{}", advice(&notification)));
         }
         Ok(Exit::Done)
+    }
+}
+
+/// What a person can do about an open notification: a question waits for an answer, a notice only to be seen.
+fn advice(notification: &Notification) -> String {
+    let id = notification.id;
+    if words::is_question(notification) {
+        format!("Answer with: barista respond {id} RESPONSE")
+    } else {
+        format!("Put it away with: barista dismiss {id}")
     }
 }

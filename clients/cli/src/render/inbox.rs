@@ -181,8 +181,7 @@ impl Layout {
                 &text::fit(&format!("→ {answer}"), self.title),
             ));
         } else if words::is_open(notification) {
-            let is_question = notification.r#type() == NotificationType::Question;
-            if is_question || !notification.options.is_empty() {
+            if words::is_question(notification) {
                 let choices = text::fit(&choices(notification), self.title);
                 lines.push(paint(style::CHOICE, &choices));
             }

@@ -1,0 +1,134 @@
+//! Load: what is written, and who writes it when.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use barista_client::Client;
+use barista_client::pb::notification::v1::{CreateNotificationRequest, NotificationType, Priority};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::lab::WARM_UP;
+use crate::stats::Latencies;
+
+/// The text of every notification, of an ordinary length.
+pub(crate) const MESSAGE: &str = "The migration touches 14 files and rewrites two tables. Tests pass; the dry run took 3.2 s. \
+    Shall I go on with it on the staging database, or wait for a review?";
+
+/// A notification of an ordinary size. The legacy way stores the same.
+pub(crate) fn notice(number: u64) -> CreateNotificationRequest {
+    CreateNotificationRequest {
+        r#type: NotificationType::Info.into(),
+        priority: Priority::Normal.into(),
+        title: format!("Benchmark {number}"),
+        message: MESSAGE.to_owned(),
+        context: format!(r#"{{"source":"barista-bench","sequence":{number}}}"#),
+        ..CreateNotificationRequest::default()
+    }
+}
+
+/// What callers came to that each begin the next operation when the last one has ended.
+///
+/// Such callers wait while the other side is slow, so their latencies are those under this number of callers, not those under a given
+/// rate of arrivals.
+#[derive(Debug)]
+pub(crate) struct Load {
+    /// Operations per second: those that ended within the window.
+    pub(crate) per_second: f64,
+    /// How long each took that began within the window, however late it ended.
+    pub(crate) latencies: Latencies,
+    /// How many operations there were, those of the warm-up included.
+    pub(crate) operations: u64,
+}
+
+struct Operation {
+    began: Instant,
+    ended: Instant,
+}
+
+/// Lets each of `callers` repeat `operation`, which gets a new number each time, for a warm-up and then for `window`.
+///
+/// # Errors
+///
+/// The first error of any operation.
+pub(crate) async fn closed_loop<F, O>(
+    callers: Vec<Client>,
+    window: Duration,
+    operation: F,
+) -> anyhow::Result<Load>
+where
+    F: Fn(Client, u64) -> O + Clone + Send + 'static,
+    O: Future<Output = anyhow::Result<()>> + Send,
+{
+    let start = Instant::now() + WARM_UP;
+    let end = start + window;
+    let numbers = Arc::new(AtomicU64::new(0));
+    let mut tasks = JoinSet::new();
+    for client in callers {
+        let (operation, numbers) = (operation.clone(), Arc::clone(&numbers));
+        tasks.spawn(async move {
+            let mut operations = Vec::new();
+            loop {
+                let began = Instant::now();
+                if began >= end {
+                    return anyhow::Ok(operations);
+                }
+                operation(client.clone(), numbers.fetch_add(1, Ordering::Relaxed)).await?;
+                operations.push(Operation {
+                    began,
+                    ended: Instant::now(),
+                });
+            }
+        });
+    }
+    let mut operations = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        operations.extend(done??);
+    }
+    let completed = operations
+        .iter()
+        .filter(|each| (start..=end).contains(&each.ended))
+        .count();
+    let latencies = operations
+        .iter()
+        .filter(|each| each.began >= start)
+        .map(|each| each.ended - each.began);
+    Ok(Load {
+        per_second: completed as f64 / window.as_secs_f64(),
+        latencies: Latencies::new(latencies),
+        operations: operations.len() as u64,
+    })
+}
+
+/// Starts `operation` `count` times at a steady rate, each in a task of its own, so that a slow one delays none of the following. Returns
+/// how late each began, once all have ended.
+///
+/// # Errors
+///
+/// The first error of any operation.
+pub(crate) async fn paced<F, O>(
+    count: usize,
+    period: Duration,
+    operation: F,
+) -> anyhow::Result<Latencies>
+where
+    F: Fn(usize) -> O,
+    O: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let mut ticks = interval(period);
+    // A tick that was missed is made up for: leaving it out would leave out the worst moments.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut tasks = JoinSet::new();
+    let mut lags = Vec::with_capacity(count);
+    for number in 0..count {
+        let due = ticks.tick().await;
+        lags.push(due.elapsed());
+        tasks.spawn(operation(number));
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    Ok(Latencies::new(lags))
+}

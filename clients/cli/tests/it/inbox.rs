@@ -1,0 +1,155 @@
+//! The inbox where somebody reads it: on a terminal, and in a pipe that closes.
+
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::home::Home;
+use crate::program::Running;
+use crate::terminal::Terminal;
+
+const LONG: &str = "Shall the nightly import of every customer's orders run at noon today instead?";
+
+fn home() -> Home {
+    let home = Home::new();
+    home.run(["notify", "Backup done", "--type", "completion"])
+        .with(0);
+    home.run([
+        "ask",
+        LONG,
+        "-o",
+        "yes",
+        "-o",
+        "no",
+        "--agent",
+        "importer",
+        "--no-wait",
+    ])
+    .with(0);
+    home
+}
+
+fn on_terminal(command: Command) -> String {
+    let (code, text) = Terminal::start(command).end();
+    assert_eq!(code, Some(0), "{text}");
+    text
+}
+
+#[test]
+fn a_long_title_is_cut_where_the_terminal_ends() {
+    let home = home();
+    let text = on_terminal(home.barista(["inbox", "--color", "never"]));
+    let title = text
+        .lines()
+        .find(|line| line.contains("Shall"))
+        .expect("a title");
+    assert_eq!(title.chars().count(), 80, "{text}");
+    assert!(title.ends_with('…'), "{text}");
+    let piped = home.run(["inbox"]).with(0);
+    assert!(piped.stdout.contains(LONG), "{piped}");
+}
+
+#[test]
+fn colours_are_for_terminals_unless_somebody_says_otherwise() {
+    let home = home();
+    let plain = |mut command: Command| {
+        command.env("NO_COLOR", "1");
+        on_terminal(command)
+    };
+    assert!(on_terminal(home.barista(["inbox"])).contains("\x1b["));
+    assert!(!plain(home.barista(["inbox"])).contains('\x1b'));
+    assert!(!on_terminal(home.barista(["inbox", "--color", "never"])).contains('\x1b'));
+    assert!(plain(home.barista(["inbox", "--color", "always"])).contains("\x1b["));
+    assert!(!home.run(["inbox"]).stdout.contains('\x1b'));
+    assert!(
+        home.run(["inbox", "--color", "always"])
+            .stdout
+            .contains("\x1b[")
+    );
+}
+
+#[test]
+fn an_inbox_that_stays_shows_what_comes() {
+    let home = home();
+    let terminal = Terminal::start(home.barista(["inbox", "--watch"]));
+    terminal.screen.until_says("Backup done");
+    home.run([
+        "notify",
+        "Disk nearly full",
+        "--type",
+        "warning",
+        "--priority",
+        "high",
+    ])
+    .with(0);
+    terminal.screen.until_says("Disk nearly full");
+    terminal.signal(Signal::INT);
+    assert_eq!(terminal.end().0, Some(130));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_quietly() {
+    let home = home();
+    for arguments in [
+        ["inbox", "--all"],
+        ["inbox", "--json"],
+        ["show", "2"],
+        ["watch", "--since=all"],
+        ["ask", "--help"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = home.barista(arguments);
+        let mut child = command
+            .stdout(writer)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let stderr = crate::heard::Heard::listen(child.stderr.take().expect("a pipe")).end();
+        assert_eq!(
+            child.wait().expect("its end").code(),
+            Some(0),
+            "{arguments:?}: {stderr}"
+        );
+        assert!(
+            !stderr.contains("barista:") && !stderr.contains("panicked"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn nothing_an_agent_writes_controls_the_terminal() {
+    let home = Home::new();
+    let evil = "\x1b]0;owned\x07\x1b[2Jhello\u{202e}";
+    let mut ask = home.barista(["ask", evil, "--message", evil, "--agent", evil, "--no-wait"]);
+    Running::start(ask.args(["--option", evil, "--tag", evil]))
+        .end()
+        .with(0);
+    for arguments in [["inbox", "--all"], ["show", "1"]] {
+        let text = on_terminal(home.barista(arguments));
+        assert!(text.contains("hello"), "{text:?}");
+        assert!(
+            !text.contains("\x1b]") && !text.contains("\x1b[2J"),
+            "{text:?}"
+        );
+        assert!(
+            !text.contains('\x07') && !text.contains('\u{202e}'),
+            "{text:?}"
+        );
+    }
+    let watch = Terminal::start(home.barista(["watch", "--since", "all"]));
+    let line = watch.screen.line(0);
+    assert!(
+        line.contains("hello") && !line.contains("\x1b]"),
+        "{line:?}"
+    );
+    let respond = Terminal::start(home.barista(["respond"]));
+    respond.screen.until_says("hello");
+    respond.press(crate::terminal::ESCAPE);
+    let (_, text) = respond.end();
+    assert!(
+        !text.contains("\x1b]") && !text.contains('\x07'),
+        "{text:?}"
+    );
+}

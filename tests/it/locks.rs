@@ -1,0 +1,165 @@
+//! The locks that keep other processes from removing the log under the daemon. A process that opens and closes one of SQLite's files by
+//! itself loses them without a word, and acknowledged commits are lost with the log.
+
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+
+use barista_client::pb;
+use barista_client::pb::admin::v1::{CheckpointMode, CheckpointRequest};
+use barista_client::pb::notification::v1::{
+    CancelNotificationRequest, DismissNotificationRequest, ListNotificationsRequest, StartAt,
+};
+use prost::Message;
+
+use crate::support::{TestDaemon, move_to, question, soon};
+
+/// A lock in `/proc/locks`: the end of the file's name, and the range.
+type Lock = (&'static str, String);
+
+/// The POSIX locks of the daemon on the files of its database.
+fn locks(daemon: &TestDaemon) -> BTreeSet<Lock> {
+    let database = daemon.home().database();
+    let inode = |end: &str| {
+        let path = format!("{}{end}", database.display());
+        std::fs::symlink_metadata(path)
+            .expect("a file of the database")
+            .ino()
+    };
+    let files = [("-shm", inode("-shm")), ("", inode(""))];
+    let text = std::fs::read_to_string("/proc/locks").expect("the list of locks");
+    held_by(&text, daemon.process().pid(), &files)
+}
+
+/// Reads lines such as `1: POSIX  ADVISORY  READ 4711 fe:00:1234 128 128`.
+fn held_by(text: &str, pid: i32, files: &[(&'static str, u64)]) -> BTreeSet<Lock> {
+    text.lines()
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [_, "POSIX", _, _, holder, file, start, end] = words[..] else {
+                return None;
+            };
+            let inode: u64 = file.rsplit(':').next()?.parse().ok()?;
+            let (name, _) = files.iter().find(|(_, known)| *known == inode)?;
+            (holder.parse() == Ok(pid)).then(|| (*name, format!("{start}-{end}")))
+        })
+        .collect()
+}
+
+/// The locks that must never vanish: "somebody uses this log" on the shared memory, and "somebody reads this file" on the database.
+fn lasting(locks: &BTreeSet<Lock>) -> BTreeSet<Lock> {
+    let is_lasting = |(name, range): &&Lock| match *name {
+        "-shm" => range == "128-128",
+        _ => true,
+    };
+    locks.iter().filter(is_lasting).cloned().collect()
+}
+
+#[test]
+fn the_list_of_locks_is_read_as_it_is_written() {
+    let text = "1: POSIX  ADVISORY  READ 7 fe:00:42 128 128\n2: FLOCK  ADVISORY  WRITE 7 fe:00:42 0 EOF\n\
+                3: POSIX  ADVISORY  READ 8 fe:00:42 128 128\n4: POSIX  ADVISORY  READ 7 fe:00:43 9 10\n\
+                5: -> POSIX  ADVISORY  WRITE 7 fe:00:42 120 120\n";
+    let found = held_by(text, 7, &[("-shm", 42)]);
+    assert_eq!(found, BTreeSet::from([("-shm", "128-128".to_owned())]));
+    assert!(lasting(&held_by("", 7, &[("-shm", 42)])).is_empty());
+}
+
+#[tokio::test]
+async fn no_call_makes_the_daemon_lose_its_locks() {
+    let daemon = TestDaemon::start().await;
+    let expected = lasting(&locks(&daemon));
+    let on = |name| expected.iter().any(|(file, _)| *file == name);
+    assert!(on("-shm") && on(""), "{expected:?}");
+    let mut tried = BTreeSet::new();
+    let mut check = |method: &str| {
+        assert_eq!(lasting(&locks(&daemon)), expected, "after {method}");
+        tried.insert(method.to_owned());
+    };
+    let client = daemon.client();
+    let id = daemon.ask("a").await.id;
+    check("CreateNotification");
+    let batch = vec![question("b"), question("c"), question("d")];
+    soon(client.batch_create_notifications(batch))
+        .await
+        .expect("created");
+    check("BatchCreateNotifications");
+    daemon.get(id).await;
+    check("GetNotification");
+    let all = ListNotificationsRequest::default();
+    soon(client.list_notifications(all)).await.expect("a page");
+    check("ListNotifications");
+    soon(client.list_notification_events(id))
+        .await
+        .expect("a history");
+    check("ListNotificationEvents");
+    soon(client.mark_notification_read(move_to(id)))
+        .await
+        .expect("read");
+    check("MarkNotificationRead");
+    daemon.respond(id, "yes").await.expect("answered");
+    check("RespondNotification");
+    let dismissal = DismissNotificationRequest {
+        id: 2,
+        ..Default::default()
+    };
+    soon(client.dismiss_notification(dismissal))
+        .await
+        .expect("dismissed");
+    check("DismissNotification");
+    let cancellation = CancelNotificationRequest {
+        id: 3,
+        ..Default::default()
+    };
+    soon(client.cancel_notification(cancellation))
+        .await
+        .expect("cancelled");
+    check("CancelNotification");
+    soon(client.wait(id, None)).await.expect("waited");
+    check("WaitNotification");
+    daemon.watch(StartAt::Oldest).await.event().await;
+    daemon.watch(StartAt::Snapshot).await.snapshot().await;
+    check("WatchNotifications");
+    daemon.connect().await;
+    check("GetServerInfo");
+    soon(client.get_status()).await.expect("a status");
+    check("GetStatus");
+    for mode in [CheckpointMode::Passive, CheckpointMode::Truncate] {
+        let request = CheckpointRequest {
+            mode: mode.into(),
+            ..CheckpointRequest::default()
+        };
+        soon(client.checkpoint(request))
+            .await
+            .expect("a checkpoint");
+        check("Checkpoint");
+    }
+    assert_eq!(tried, methods(), "every method must be tried here");
+}
+
+/// All methods of the API.
+fn methods() -> BTreeSet<String> {
+    let set = prost_types::FileDescriptorSet::decode(pb::DESCRIPTOR_SET).expect("descriptors");
+    let services = set.file.into_iter().flat_map(|file| file.service);
+    services
+        .flat_map(|service| service.method)
+        .filter_map(|method| method.name)
+        .collect()
+}
+
+/// What the locks are for: the last foreign connection that closes would otherwise move the log into the file and delete it.
+#[tokio::test]
+async fn the_log_survives_foreign_connections_that_close() {
+    let daemon = TestDaemon::start().await;
+    daemon.ask("Deploy?").await;
+    let log = format!("{}-wal", daemon.home().database().display());
+    let inode = || std::fs::symlink_metadata(&log).expect("the log").ino();
+    let before = inode();
+    for _ in 0..3 {
+        let foreign = daemon.foreign();
+        foreign.insert("one more");
+        drop(foreign);
+        assert_eq!(inode(), before);
+    }
+}

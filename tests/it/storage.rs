@@ -1,0 +1,86 @@
+//! The files under the daemon: full, moved, replaced.
+
+use barista_client::pb::notification::v1::StartAt;
+use barista_client::{Code, ErrorReason};
+
+use crate::support::{TestDaemon, every, question, soon};
+
+#[tokio::test]
+async fn on_a_nearly_full_disk_writing_stops_and_reading_goes_on() {
+    let mut daemon = TestDaemon::start().await;
+    let asked = daemon.ask("Deploy?").await;
+    assert!(daemon.terminate().await.success());
+    // More than any disk of a test machine has left.
+    let config = daemon.home().data_dir().join("barista.toml");
+    std::fs::write(&config, "[storage]\nmin_free_disk_bytes = '1 TiB'").expect("a configuration");
+    daemon.restart().await;
+    let status = soon(daemon.client().get_status()).await.expect("a status");
+    if status.databases[0].disk_available_bytes >= 1 << 40 {
+        return; // A disk so large cannot be made to seem full.
+    }
+    let error = soon(daemon.client().create_notification(question("No room")))
+        .await
+        .expect_err("full");
+    assert_eq!(error.reason(), ErrorReason::DiskFull);
+    let code = error.rpc().map(|rpc| rpc.code);
+    assert_eq!(code, Some(Code::ResourceExhausted));
+    assert!(error.retry_after().is_some());
+    assert_eq!(every(daemon.client()).await, [asked]);
+    let status = soon(daemon.client().get_status()).await.expect("a status");
+    assert!(!status.databases[0].writable);
+    assert!(!status.databases[0].unwritable_reason.is_empty());
+}
+
+/// Writing into a file that has lost its name is writing into the void.
+#[tokio::test]
+async fn a_database_that_was_moved_away_takes_no_more_writes() {
+    let mut daemon = TestDaemon::configured("[storage]\nfile_check_interval = '100ms'").await;
+    let asked = daemon.ask("Before").await;
+    let database = daemon.home().database();
+    let elsewhere = daemon.home().path().join("moved.db");
+    std::fs::rename(&database, &elsewhere).expect("moved");
+    let error = soon(async {
+        loop {
+            let attempt = daemon
+                .client()
+                .create_notification(question("Into the void?"));
+            if let Err(error) = attempt.await {
+                return error;
+            }
+        }
+    })
+    .await;
+    assert_eq!(error.reason(), ErrorReason::DatabaseUnavailable);
+    assert!(error.to_string().contains("notifications.db"), "{error}");
+    assert_eq!(daemon.get(asked.id).await, asked, "reading goes on");
+    std::fs::rename(&elsewhere, &database).expect("moved back");
+    let back = soon(async {
+        loop {
+            if let Ok(created) = daemon.client().create_notification(question("Back")).await {
+                return created;
+            }
+        }
+    })
+    .await;
+    daemon.kill().await;
+    daemon.restart().await;
+    assert_eq!(daemon.get(back.id).await, back);
+    let mut watch = daemon.watch(StartAt::Oldest).await;
+    watch.through(back.sequence).await;
+}
+
+#[tokio::test]
+async fn an_orderly_end_leaves_one_file_that_any_tool_can_read() {
+    let daemon = TestDaemon::start().await;
+    for number in 0..20 {
+        daemon.ask(&number.to_string()).await;
+    }
+    assert!(daemon.terminate().await.success());
+    let log = format!("{}-wal", daemon.home().database().display());
+    let length = std::fs::symlink_metadata(log).map_or(0, |found| found.len());
+    assert_eq!(length, 0, "the log is in the file");
+    let count = daemon
+        .foreign()
+        .number("SELECT count(*) FROM notifications");
+    assert_eq!(count, 20);
+}
