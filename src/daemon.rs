@@ -173,6 +173,7 @@ impl Daemon<'_> {
         let stop = self.stop.clone();
         let stopped_at = async {
             stop.cancelled().await;
+            self.store.hurry();
             notify::stopping();
             Instant::now()
         };

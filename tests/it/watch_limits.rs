@@ -1,7 +1,9 @@
 //! Watchers that are slow, stopped, many, or too far behind.
 
 use barista_client::ErrorReason;
-use barista_client::pb::notification::v1::{CreateNotificationRequest, StartAt};
+use barista_client::pb::notification::v1::{
+    CreateNotificationRequest, StartAt, WatchNotificationsRequest,
+};
 
 use crate::support::{TestDaemon, from, info, soon};
 
@@ -82,4 +84,26 @@ async fn more_watchers_than_allowed_get_a_typed_error() {
     }
     daemon.ask("Deploy?").await;
     first.event().await;
+}
+
+/// Direct tooling may hold the lock, so that the daemon cannot make durable what it has just shown in a snapshot. The place behind that
+/// snapshot is a good one all the same.
+#[tokio::test]
+async fn the_place_behind_a_snapshot_is_known_while_the_lock_is_held() {
+    let config = "[storage]\nfile_check_interval = '60s'\nidle_poll = '60s'\nforeign_poll = '60s'";
+    let daemon = TestDaemon::configured(config).await;
+    let foreign = daemon.foreign();
+    foreign.insert("Written directly");
+    foreign.run("BEGIN IMMEDIATE");
+    let mut watch = daemon.watch(StartAt::Snapshot).await;
+    assert_eq!(watch.snapshot().await.len(), 1);
+    let after = WatchNotificationsRequest {
+        after: Some(watch.cursor()),
+        ..WatchNotificationsRequest::default()
+    };
+    let mut resumed = daemon.follow(after).await;
+    foreign.run("ROLLBACK");
+    let asked = daemon.ask("Deploy?").await;
+    assert_eq!(resumed.event().await.notification, Some(asked.clone()));
+    assert_eq!(watch.event().await.notification, Some(asked));
 }

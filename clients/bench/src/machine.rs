@@ -85,6 +85,52 @@ impl fmt::Display for Machine {
     }
 }
 
+/// What the processors have done since the machine started, in ticks. Linux only.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Busy {
+    /// All processors, idle time included.
+    all: u64,
+    /// All processors, without idle time.
+    busy: u64,
+    /// This process and its children that have ended.
+    own: u64,
+}
+
+impl Busy {
+    /// Reads the counters. `None` where the system does not tell.
+    pub(crate) fn now() -> Option<Self> {
+        let machine = fs::read_to_string("/proc/stat").ok()?;
+        let ticks: Vec<u64> = fields(machine.lines().next()?, 1).collect();
+        // user, nice, system, idle, iowait, irq, softirq, steal
+        let (all, idle) = (ticks.iter().take(8).sum(), ticks.get(3)? + ticks.get(4)?);
+        let own = fs::read_to_string("/proc/self/stat").ok()?;
+        // The name of the program stands in brackets and may hold anything; the state follows it.
+        let own = fields(own.rsplit_once(')')?.1, 12).take(4).sum();
+        let busy = idle.max(all) - idle;
+        Some(Self { all, busy, own })
+    }
+
+    /// Says how much other programs did since `before`, where it was enough to disturb.
+    pub(crate) fn disturbance_since(self, before: Self) -> Option<String> {
+        let all = self.all.saturating_sub(before.all).max(1);
+        let busy = self.busy.saturating_sub(before.busy);
+        let others = busy.saturating_sub(self.own.saturating_sub(before.own));
+        let percent = 100 * others / all;
+        (percent >= 5).then(|| {
+            format!(
+                "PROVISIONAL: other programs used {percent} % of the processors during the run."
+            )
+        })
+    }
+}
+
+/// The numbers of a line, after the first `skipped` fields.
+fn fields(line: &str, skipped: usize) -> impl Iterator<Item = u64> {
+    line.split_whitespace()
+        .skip(skipped)
+        .map(|field| field.parse().unwrap_or(0))
+}
+
 fn unknown() -> String {
     "unknown".to_owned()
 }
@@ -144,6 +190,23 @@ fn file_system(directory: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_other_programs_do_is_told_where_it_is_much() {
+        let busy = |all, busy, own| Busy { all, busy, own };
+        let start = busy(1000, 500, 100);
+        let quiet = busy(2000, 800, 390);
+        assert_eq!(quiet.disturbance_since(start), None);
+        let text = busy(2000, 1100, 300).disturbance_since(start);
+        assert!(text.is_some_and(|text| text.contains("40 %")));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_counters_can_be_read() {
+        let now = Busy::now().expect("the counters");
+        assert!(now.all >= now.busy && now.busy >= now.own, "{now:?}");
+    }
 
     #[test]
     fn a_disk_in_memory_is_recognised() {

@@ -98,6 +98,11 @@ impl Round {
         });
     }
 
+    /// Says what a reader must know.
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
     /// Records the percentiles of `latencies`, of which there may be none.
     pub(crate) fn latencies(&mut self, row: &str, latencies: &Latencies) {
         for (metric, value) in [
@@ -134,6 +139,16 @@ impl Round {
 }
 
 impl Report {
+    /// Takes what a round recorded. A note is kept once.
+    pub(crate) fn add(&mut self, round: Round) {
+        self.records.extend(round.records);
+        for note in round.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+    }
+
     /// The values of a row, by round.
     fn values(&self, row: &str, metric: Metric) -> BTreeMap<u32, f64> {
         self.records

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 
 use crate::args::{Arguments, Command, Run};
 use crate::lab::Lab;
-use crate::machine::Machine;
+use crate::machine::{Busy, Machine};
 use crate::report::{Report, Round, Settings};
 use crate::scenario::Scenario;
 
@@ -54,6 +54,7 @@ async fn measure(options: &Run) -> anyhow::Result<()> {
         [] => Scenario::value_variants(),
         only => only,
     };
+    let before = Busy::now();
     for number in 1..=options.rounds {
         for scenario in scenarios {
             let began = Instant::now();
@@ -62,15 +63,18 @@ async fn measure(options: &Run) -> anyhow::Result<()> {
                 .measure(&lab, &mut round)
                 .await
                 .with_context(|| format!("the scenario {scenario:?} failed in round {number}"))?;
-            report.records.extend(round.records);
-            report.notes.extend(round.notes);
-            report.notes.dedup();
+            report.add(round);
             eprintln!(
                 "round {number}, {scenario:?}: {:.1} s",
                 began.elapsed().as_secs_f64()
             );
         }
     }
+    report.notes.extend(
+        before
+            .zip(Busy::now())
+            .and_then(|(before, after)| after.disturbance_since(before)),
+    );
     if let Some(file) = &options.json {
         let text = serde_json::to_string_pretty(&report)?;
         fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;

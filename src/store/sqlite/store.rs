@@ -109,6 +109,11 @@ impl SqliteStore {
         })
     }
 
+    /// Stops waiting for locks that other processes hold: the daemon is about to stop, and nothing has run yet. Writes are still taken.
+    pub fn hurry(&self) {
+        self.writer.shared().hurried.store(true, Ordering::Release);
+    }
+
     /// Ends the writer after the writes that wait already, and closes the file. Blocks, for as long as those writes take.
     pub fn close(&self) {
         self.readers.close();
@@ -248,9 +253,14 @@ impl NotificationStore for SqliteStore {
     }
 
     async fn bounds(&self) -> Result<JournalBounds> {
-        let (epoch, head) = (Arc::clone(&self.epoch), self.published());
+        let (epoch, shared) = (Arc::clone(&self.epoch), Arc::clone(self.writer.shared()));
+        let published = self.published();
         self.readers
-            .read(move |connection| Ok(Self::bounds_in(&epoch, head, connection)?))
+            .read(move |connection| {
+                // Not behind what a snapshot has told: its cursor must be known here before it is published.
+                let head = published.max(snapshot_head(connection, &shared)?);
+                Ok(Self::bounds_in(&epoch, head, connection)?)
+            })
             .await
     }
 

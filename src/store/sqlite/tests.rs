@@ -315,6 +315,20 @@ async fn a_write_behind_a_foreign_lock_fails_at_its_deadline_and_succeeds_when_t
 }
 
 #[tokio::test]
+async fn a_store_that_hurries_does_not_wait_for_a_lock() {
+    let bench = Bench::open();
+    let foreign = bench.foreign();
+    foreign.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    let (refused, ()) = tokio::join!(bench.create("waiting"), async { bench.store.hurry() });
+    assert!(
+        matches!(refused, Err(Error::DatabaseBusy { .. })),
+        "{refused:?}"
+    );
+    foreign.execute_batch("COMMIT").expect("a commit");
+    bench.create("after").await.expect("writes are still taken");
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_at_once() {
     let bench = Bench::open();
     let foreign = bench.foreign();

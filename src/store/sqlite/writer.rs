@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub(super) followed: AtomicBool,
     /// Whether the writer should end.
     pub(super) stopping: AtomicBool,
+    /// Whether the daemon will stop soon: a lock that another process holds is not waited for any more.
+    pub(super) hurried: AtomicBool,
     /// Messages in the queue.
     pub(super) depth: AtomicUsize,
     /// Transactions committed.
@@ -62,6 +64,7 @@ impl Shared {
             head: watch::Sender::new(head),
             followed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
             depth: AtomicUsize::new(0),
             commits: AtomicU64::new(0),
             writes: AtomicU64::new(0),
@@ -194,6 +197,7 @@ impl Writer {
 
     /// Ends the thread after the writes that wait already, and waits for it. Blocks.
     pub(super) fn stop(&self) {
+        self.shared.hurried.store(true, Ordering::Release);
         self.shared.stopping.store(true, Ordering::Release);
         drop(self.queue.try_send(Message::Nudge));
         let thread = self

@@ -11,7 +11,7 @@ use barista_client::{Client, WaitOutcome};
 
 use crate::lab::Lab;
 use crate::load::notice;
-use crate::report::Round;
+use crate::report::{Metric, Round};
 use crate::stats::Latencies;
 
 /// Measures responses, and creates at the same pace for comparison.
@@ -43,7 +43,9 @@ pub(super) async fn measure(lab: &Lab, round: &mut Round) -> anyhow::Result<()> 
     experiment.end().await?;
     let (creates, responses) = (Latencies::new(creates), Latencies::new(responses));
     round.latencies("respond", &responses);
-    round.latencies("respond/create", &creates);
+    if let Some(p50) = creates.p50() {
+        round.record("respond/create", Metric::P50Ms, p50);
+    }
     round.times("respond/ratio", responses.p50(), creates.p50());
     Ok(())
 }
