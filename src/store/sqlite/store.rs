@@ -323,9 +323,7 @@ fn snapshot_head(
     connection: &rusqlite::Connection,
     shared: &super::writer::Shared,
 ) -> rusqlite::Result<i64> {
-    let seen: i64 = connection
-        .prepare_cached("SELECT coalesce(max(seq), 0) FROM changes")?
-        .query_row([], |row| row.get(0))?;
+    let seen = journal::last(connection)?;
     Ok(if seen == 0 {
         *shared.head.borrow()
     } else {
