@@ -28,7 +28,7 @@ pub(super) fn begin(
 ) -> rusqlite::Result<bool> {
     // Worth waiting for: somebody still wants the outcome, and the daemon goes on.
     let is_wanted =
-        || !shared.stopping.load(Ordering::Acquire) && jobs.iter().any(|job| !job.is_abandoned());
+        || !shared.hurried.load(Ordering::Acquire) && jobs.iter().any(|job| !job.is_abandoned());
     let mut backoff = BACKOFF;
     for attempt in 1..=options.busy_attempts {
         if try_for(connection, options.busy_timeout, is_wanted)? {
