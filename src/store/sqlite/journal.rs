@@ -48,7 +48,7 @@ const KEPT_CONTENT: usize = LIVE_CONTENT + CONTENT.len();
 
 fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
     let sequence = row.get(0)?;
-    let id = row.get::<_, Option<i64>>(1)?.unwrap_or(0);
+    let id = row.get_ref(1)?.as_i64().unwrap_or(0);
     let kind = ChangeKind::parse(&row::text(row, 2)?)
         .known()
         .unwrap_or(ChangeKind::Updated);
