@@ -118,7 +118,11 @@ impl Feed {
         let mut committed = self.store.head();
         loop {
             let target = *committed.borrow_and_update();
-            let pause = match self.advance(target).await {
+            let outcome = tokio::select! {
+                outcome = self.advance(target) => outcome,
+                () = stop.cancelled() => return,
+            };
+            let pause = match outcome {
                 Ok(()) => None,
                 Err(error) => {
                     tracing::warn!(%error, "could not read the journal; trying again");

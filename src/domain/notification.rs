@@ -242,6 +242,8 @@ impl Notification {
             &self.session,
             &self.project,
             &self.default_response,
+            &self.closed_by,
+            &self.closed_surface,
         ];
         256 + texts.into_iter().map(String::len).sum::<usize>() + response + lists
     }

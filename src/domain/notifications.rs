@@ -292,7 +292,12 @@ impl Notifications {
     pub async fn run_expiry(&self, stop: CancellationToken) {
         loop {
             let call = self.call(None);
-            let pause = match self.store.expire_due(EXPIRY_BATCH, call).await {
+            // Another process's lock must not hold up the stop. What is left here expires all the same, or after the next start.
+            let outcome = tokio::select! {
+                outcome = self.store.expire_due(EXPIRY_BATCH, call) => outcome,
+                () = stop.cancelled() => return,
+            };
+            let pause = match outcome {
                 Ok(expired) => pause_after(expired, call.now),
                 Err(error) => {
                     tracing::warn!(%error, "could not let notifications expire; trying again");

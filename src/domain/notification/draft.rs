@@ -108,7 +108,11 @@ impl Draft {
     /// About how many bytes it brings.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.title.len() + self.message.len() + self.context.len() + 256
+        self.title.len()
+            + self.message.len()
+            + self.context.len()
+            + self.default_response.len()
+            + 256
     }
 
     /// Checks every rule of a new notification.

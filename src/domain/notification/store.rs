@@ -162,7 +162,8 @@ pub trait NotificationStore: Send + Sync {
     /// What the journal keeps.
     async fn bounds(&self) -> Result<JournalBounds>;
 
-    /// Returns changes after the sequence `after`, in order and without a gap, at most `limit`, and none when there are none.
+    /// Returns changes after the sequence `after`, in order and without a gap, at most `limit`, fewer where they are large, and none when
+    /// there are none.
     ///
     /// # Errors
     ///

@@ -34,11 +34,7 @@ pub(super) fn check_library() -> Result<(), OpenError> {
 
 /// Opens the writing connection, creating the file where there is none, with every setting read back.
 pub(super) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, OpenError> {
-    let file = path.display().to_string();
-    let sqlite = |source| OpenError::Sqlite {
-        file: path.display().to_string(),
-        source,
-    };
+    let sqlite = |source| OpenError::of(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -63,7 +59,7 @@ pub(super) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, Ope
         let found = last_value(&connection, sql).map_err(sqlite)?;
         if found != wanted {
             return Err(OpenError::Pragma {
-                file,
+                file: path.display().to_string(),
                 pragma,
                 found,
                 wanted,

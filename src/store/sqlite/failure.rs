@@ -1,5 +1,7 @@
 //! What SQLite's errors mean here.
 
+use std::path::Path;
+
 use rusqlite::ErrorCode;
 
 use crate::domain::error::Error;
@@ -88,6 +90,21 @@ pub enum OpenError {
     /// The pool of readers could not be made.
     #[error("the pool of readers cannot be made: {0}")]
     Pool(String),
+}
+
+impl OpenError {
+    /// The error for what SQLite said about the database at `path`.
+    pub(super) fn of(path: &Path, source: rusqlite::Error) -> Self {
+        let file = path.display().to_string();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { file },
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged {
+                file,
+                finding: source.to_string(),
+            },
+            _ => Self::Sqlite { file, source },
+        }
+    }
 }
 
 /// Why work on a connection failed.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 
 use super::failure::Failure;
 use super::row::{self, CONTENT, COURSE, columns};
@@ -39,13 +39,16 @@ static HISTORY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// The most bytes of notifications that are read at a time, the last one excepted.
+const MAX_BYTES: usize = 2 * 1024 * 1024;
+
 const FIRST_COURSE: usize = 8;
 const LIVE_CONTENT: usize = FIRST_COURSE + COURSE.len();
 const KEPT_CONTENT: usize = LIVE_CONTENT + CONTENT.len();
 
 fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
     let sequence = row.get(0)?;
-    let id = row.get::<_, Option<i64>>(1)?.unwrap_or(0);
+    let id = row.get_ref(1)?.as_i64().unwrap_or(0);
     let kind = ChangeKind::parse(&row::text(row, 2)?)
         .known()
         .unwrap_or(ChangeKind::Updated);
@@ -63,17 +66,22 @@ fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
     })
 }
 
+/// The last sequence that the transaction of `connection` sees: after a change in it, that one's. 0 for an empty journal.
+pub(super) fn last(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(seq), 0) FROM changes")?
+        .query_row([], |row| row.get(0))
+}
+
 /// The first sequence that is kept, when `head` is the last that is published.
 pub(super) fn oldest(connection: &Connection, head: i64) -> rusqlite::Result<i64> {
     let oldest: Option<i64> = connection
         .prepare_cached("SELECT min(seq) FROM changes")?
-        .query_row([], |row| row.get(0))
-        .optional()?
-        .flatten();
+        .query_row([], |row| row.get(0))?;
     Ok(oldest.unwrap_or(head + 1).min(head + 1))
 }
 
-/// Reads at most `limit` changes after `after`, up to the published `head`.
+/// Reads at most `limit` changes after `after`, up to the published `head`; fewer where they are large.
 pub(super) fn changes_after(
     connection: &Connection,
     epoch: &str,
@@ -92,10 +100,16 @@ pub(super) fn changes_after(
         return Err(Error::UnknownCursor { bounds: bounds()? }.into());
     }
     let mut statement = connection.prepare_cached(&CHANGES_AFTER)?;
-    let rows = statement.query_map((after, head, count(limit)), change)?;
-    let changes: Vec<SharedChange> = rows
-        .map(|row| row.map(Arc::new))
-        .collect::<Result<_, _>>()?;
+    let mut changes: Vec<SharedChange> = Vec::new();
+    let mut bytes = 0;
+    for row in statement.query_map((after, head, count(limit)), change)? {
+        let change = row?;
+        bytes += change.notification.size();
+        changes.push(Arc::new(change));
+        if bytes >= MAX_BYTES {
+            break;
+        }
+    }
     let gap = changes
         .iter()
         .zip(after + 1..)

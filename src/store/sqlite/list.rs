@@ -4,7 +4,8 @@
 //! and priority, is a range of its own here, read in the order of the id from an index; the ranges are merged, and only the rows of a
 //! page are fetched.
 
-use rusqlite::Connection;
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 
 use super::failure::Failure;
 use super::journal::count;
@@ -21,11 +22,48 @@ const MAX_SCANNED: usize = 10_000;
 const MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// A part of the table that an index has in the order of the id.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Range {
     Everything,
-    State(String),
-    Urgency(String, String),
+    State(Stored),
+    Urgency(Stored, Stored),
+}
+
+/// A state or priority exactly as the rows of a range have it. Direct tooling may have stored bytes, numbers, nothing, or text that is
+/// not UTF-8.
+#[derive(Debug, Clone, PartialEq)]
+enum Stored {
+    Text(Vec<u8>),
+    Other(Value),
+}
+
+impl Stored {
+    fn of(value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::Text(bytes) => Self::Text(bytes.to_owned()),
+            ValueRef::Blob(bytes) => Self::Other(Value::Blob(bytes.to_owned())),
+            ValueRef::Integer(number) => Self::Other(Value::Integer(number)),
+            ValueRef::Real(number) => Self::Other(Value::Real(number)),
+            ValueRef::Null => Self::Other(Value::Null),
+        }
+    }
+
+    fn word<T: Vocabulary>(word: T) -> Self {
+        Self::Text(word.as_str().as_bytes().to_owned())
+    }
+
+    fn is_word<T: Vocabulary>(&self) -> bool {
+        T::ALL.iter().any(|word| *self == Self::word(*word))
+    }
+}
+
+impl ToSql for Stored {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Text(bytes) => ValueRef::Text(bytes),
+            Self::Other(value) => value.into(),
+        }))
+    }
 }
 
 /// A page of a list, before the journal's bounds are added.
@@ -136,11 +174,11 @@ fn merge(
 const ALL_UP: &str = "SELECT id FROM notifications WHERE id > ?1 ORDER BY id LIMIT ?2";
 const ALL_DOWN: &str = "SELECT id FROM notifications WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
 const STATE_UP: &str =
-    "SELECT id FROM notifications WHERE status = ?3 AND id > ?1 ORDER BY id LIMIT ?2";
+    "SELECT id FROM notifications WHERE status IS ?3 AND id > ?1 ORDER BY id LIMIT ?2";
 const STATE_DOWN: &str =
-    "SELECT id FROM notifications WHERE status = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2";
-const URGENCY_UP: &str = "SELECT id FROM notifications WHERE status = ?3 AND priority = ?4 AND id > ?1 ORDER BY id LIMIT ?2";
-const URGENCY_DOWN: &str = "SELECT id FROM notifications WHERE status = ?3 AND priority = ?4 AND id < ?1 ORDER BY id DESC LIMIT ?2";
+    "SELECT id FROM notifications WHERE status IS ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2";
+const URGENCY_UP: &str = "SELECT id FROM notifications WHERE status IS ?3 AND priority IS ?4 AND id > ?1 ORDER BY id LIMIT ?2";
+const URGENCY_DOWN: &str = "SELECT id FROM notifications WHERE status IS ?3 AND priority IS ?4 AND id < ?1 ORDER BY id DESC LIMIT ?2";
 
 fn range_ids(
     connection: &Connection,
@@ -151,7 +189,7 @@ fn range_ids(
 ) -> rusqlite::Result<Vec<i64>> {
     let from = after.unwrap_or(if descending { i64::MAX } else { i64::MIN });
     let limit = count(limit);
-    let read = |sql: &str, parameters: &[&dyn rusqlite::ToSql]| {
+    let read = |sql: &str, parameters: &[&dyn ToSql]| {
         connection
             .prepare_cached(sql)?
             .query_map(parameters, |row| row.get(0))?
@@ -189,72 +227,91 @@ fn ranges(connection: &Connection, query: &ListQuery) -> rusqlite::Result<Vec<(u
     let mut ranked = Vec::new();
     for (rank, priority) in (0_u8..).zip(Priority::ALL) {
         if filter.priorities.matches(&Word::Known(*priority)) {
-            let range =
-                |state: &String| Range::Urgency(state.clone(), priority.as_str().to_owned());
+            let range = |state: &Stored| Range::Urgency(state.clone(), Stored::word(*priority));
             ranked.push((rank, states.iter().map(range).collect()));
         }
     }
     if filter.priorities.is_any() || filter.priorities.others {
         let mut others = Vec::new();
         for state in &states {
-            for priority in other_words::<Priority>(&words(connection, NEXT_PRIORITY, Some(state))?)
-            {
-                others.push(Range::Urgency(state.clone(), priority));
-            }
+            let priorities = all_priorities(connection, state)?;
+            let unknown = priorities.into_iter().filter(|p| !p.is_word::<Priority>());
+            others.extend(unknown.map(|priority| Range::Urgency(state.clone(), priority)));
         }
         ranked.push((u8::try_from(Priority::ALL.len()).unwrap_or(u8::MAX), others));
     }
     Ok(ranked)
 }
 
-/// The states that `filter` means, as they are spelled in the table.
-fn states(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<String>> {
+/// The states that `filter` means, as they are in the table.
+fn states(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Stored>> {
     let Selection { values, others } = &filter.states;
     if filter.states.is_any() {
-        return words(connection, NEXT_STATE, None);
+        return all_states(connection);
     }
-    let mut states: Vec<String> = State::ALL
+    let mut states: Vec<Stored> = State::ALL
         .iter()
         .filter(|state| values.contains(state))
-        .map(|state| state.as_str().to_owned())
+        .map(|state| Stored::word(*state))
         .collect();
     if *others {
-        states.extend(other_words::<State>(&words(connection, NEXT_STATE, None)?));
+        let found = all_states(connection)?;
+        states.extend(found.into_iter().filter(|state| !state.is_word::<State>()));
     }
     Ok(states)
 }
 
-fn other_words<T: Vocabulary>(words: &[String]) -> Vec<String> {
-    words
-        .iter()
-        .filter(|word| T::parse(word).known().is_none())
-        .cloned()
-        .collect()
+// NULL sorts before every value, so the first step finds it. The second walks over all rows without a state: the schema allows none, so
+// there are some only where another tool has rebuilt the table.
+const FIRST_STATE: &str = "SELECT status FROM notifications ORDER BY status LIMIT 1";
+const SOME_STATE: &str =
+    "SELECT status FROM notifications WHERE status IS NOT NULL ORDER BY status LIMIT 1";
+const NEXT_STATE: &str =
+    "SELECT status FROM notifications WHERE status > ?1 ORDER BY status LIMIT 1";
+const FIRST_PRIORITY: &str =
+    "SELECT priority FROM notifications WHERE status IS ?1 ORDER BY priority LIMIT 1";
+const SOME_PRIORITY: &str = "SELECT priority FROM notifications WHERE status IS ?1 AND priority IS NOT NULL ORDER BY priority LIMIT 1";
+const NEXT_PRIORITY: &str = "SELECT priority FROM notifications WHERE status IS ?1 AND priority > ?2 ORDER BY priority LIMIT 1";
+
+/// The different states in the table.
+fn all_states(connection: &Connection) -> rusqlite::Result<Vec<Stored>> {
+    distinct(|last| match last {
+        None => step(connection, FIRST_STATE, &[]),
+        Some(Stored::Other(Value::Null)) => step(connection, SOME_STATE, &[]),
+        Some(last) => step(connection, NEXT_STATE, &[last]),
+    })
 }
 
-const NEXT_STATE: &str = "SELECT min(status) FROM notifications WHERE status > ?1";
-const NEXT_PRIORITY: &str =
-    "SELECT min(priority) FROM notifications WHERE priority > ?1 AND status = ?2";
+/// The different priorities of the rows in `state`.
+fn all_priorities(connection: &Connection, state: &Stored) -> rusqlite::Result<Vec<Stored>> {
+    distinct(|last| match last {
+        None => step(connection, FIRST_PRIORITY, &[state]),
+        Some(Stored::Other(Value::Null)) => step(connection, SOME_PRIORITY, &[state]),
+        Some(last) => step(connection, NEXT_PRIORITY, &[state, last]),
+    })
+}
 
-/// The different words in an indexed column: one step in the index for each word, however many rows have it.
-fn words(
-    connection: &Connection,
-    next: &str,
-    state: Option<&str>,
-) -> rusqlite::Result<Vec<String>> {
-    let mut statement = connection.prepare_cached(next)?;
-    let mut words: Vec<String> = Vec::new();
-    loop {
-        let last = words.last().map_or("", String::as_str);
-        let word: Option<String> = match state {
-            None => statement.query_row([last], |row| row.get(0))?,
-            Some(state) => statement.query_row([last, state], |row| row.get(0))?,
-        };
-        match word {
-            Some(word) => words.push(word),
-            None => return Ok(words),
-        }
+/// Collects values until there is none after the last: one step in an index for each, however many rows have it.
+fn distinct(
+    after: impl Fn(Option<&Stored>) -> rusqlite::Result<Option<Stored>>,
+) -> rusqlite::Result<Vec<Stored>> {
+    let mut values = Vec::new();
+    while let Some(value) = after(values.last())? {
+        values.push(value);
     }
+    Ok(values)
+}
+
+fn step(
+    connection: &Connection,
+    sql: &str,
+    parameters: &[&Stored],
+) -> rusqlite::Result<Option<Stored>> {
+    let value = |row: &Row<'_>| row.get_ref(0).map(Stored::of);
+    connection
+        .prepare_cached(sql)?
+        .query_row(rusqlite::params_from_iter(parameters), value)
+        .optional()
 }
 
 #[cfg(test)]
@@ -265,7 +322,7 @@ mod tests {
     /// What the planner says about `sql` on a database with the indexes of direct tooling beside ours.
     fn plan(sql: &str) -> String {
         let mut connection = Connection::open_in_memory().expect("a database");
-        migrate(&mut connection, "test", NOTIFICATIONS).expect("a schema");
+        migrate(&mut connection, std::path::Path::new("test"), NOTIFICATIONS).expect("a schema");
         connection
             .execute_batch(
                 "CREATE INDEX idx_notifications_type ON notifications(type);
@@ -297,6 +354,8 @@ mod tests {
             (URGENCY_UP, "COVERING INDEX idx_barista_urgency"),
             (URGENCY_DOWN, "COVERING INDEX idx_barista_urgency"),
             (NEXT_STATE, "COVERING INDEX"),
+            (FIRST_PRIORITY, "COVERING INDEX idx_barista_urgency"),
+            (SOME_PRIORITY, "COVERING INDEX idx_barista_urgency"),
             (NEXT_PRIORITY, "COVERING INDEX idx_barista_urgency"),
         ];
         for (sql, index) in expected {

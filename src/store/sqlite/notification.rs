@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::failure::Failure;
+use super::journal;
 use super::row::{self, CONTENT, COURSE, columns, format_time, some};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Error;
@@ -43,13 +44,6 @@ fn require(connection: &Connection, id: i64) -> Result<Notification, Failure> {
     fetch(connection, id)?.ok_or(Failure::Domain(Error::NotificationNotFound { id }))
 }
 
-/// The sequence of the last change: in a transaction that has just made one, that one's.
-fn last_sequence(connection: &Connection) -> rusqlite::Result<i64> {
-    connection
-        .prepare_cached("SELECT coalesce(max(seq), 0) FROM changes")?
-        .query_row([], |row| row.get(0))
-}
-
 /// Creates a notification, or returns what an earlier call with the same request id made.
 pub(super) fn create(
     connection: &Connection,
@@ -66,7 +60,7 @@ pub(super) fn create(
     }
     insert(connection, new, digest.as_deref())?;
     let id = connection.last_insert_rowid();
-    Ok(created(new, id, last_sequence(connection)?))
+    Ok(created(new, id, journal::last(connection)?))
 }
 
 const INSERT: &str = "INSERT INTO notifications (type, priority, title, message, context, status, created_at, updated_at, agent,
@@ -237,7 +231,7 @@ pub(super) fn respond(
         close_time: Some(call.now),
         closed_by: respond.actor.name.clone(),
         closed_surface: respond.actor.surface.clone(),
-        sequence: last_sequence(connection)?,
+        sequence: journal::last(connection)?,
         ..before
     })
 }
@@ -313,16 +307,20 @@ fn expect_one(changed: usize, id: i64) -> Result<(), Failure> {
 }
 
 // Left to itself the planner prefers the index by state, and sorts all that is open.
+// Direct tooling may write another format, which sorts elsewhere: "2025-10-09 23:00" comes before "2025-10-09T01:00", and an empty text
+// before everything. So julianday reads it too: nothing expires early, and what is no time never does.
 const DUE: &str = "UPDATE notifications
        SET status = 'expired', updated_at = :now, closed_at = :now, user_response = default_response
      WHERE id IN (SELECT id FROM notifications INDEXED BY idx_barista_expiry
                    WHERE expires_at IS NOT NULL AND status IN ('pending', 'read') AND expires_at <= :now
+                     AND julianday(expires_at) <= julianday(:now)
                    ORDER BY expires_at LIMIT :limit)";
 const NEXT_DUE: &str = "SELECT expires_at FROM notifications INDEXED BY idx_barista_expiry
      WHERE expires_at IS NOT NULL AND status IN ('pending', 'read') AND expires_at > :now
      ORDER BY expires_at LIMIT 1";
 const ANY_DUE: &str = "SELECT EXISTS (SELECT 1 FROM notifications INDEXED BY idx_barista_expiry
-     WHERE expires_at IS NOT NULL AND status IN ('pending', 'read') AND expires_at <= ?1)";
+     WHERE expires_at IS NOT NULL AND status IN ('pending', 'read') AND expires_at <= ?1
+       AND julianday(expires_at) <= julianday(?1))";
 
 /// Whether any notification should expire.
 pub(super) fn any_due(connection: &Connection, now: Timestamp) -> Result<bool, Failure> {
@@ -337,9 +335,9 @@ pub(super) fn expire_due(
     limit: usize,
     now: Timestamp,
 ) -> Result<usize, Failure> {
-    let count = connection.prepare_cached(DUE)?.execute(
-        named_params! { ":now": format_time(now), ":limit": super::journal::count(limit) },
-    )?;
+    let count = connection
+        .prepare_cached(DUE)?
+        .execute(named_params! { ":now": format_time(now), ":limit": journal::count(limit) })?;
     Ok(count)
 }
 
@@ -376,7 +374,7 @@ pub(super) fn count_open(connection: &Connection, limit: usize) -> Result<usize,
         .prepare_cached(
             "SELECT count(*) FROM (SELECT 1 FROM notifications WHERE status IN ('pending', 'read') LIMIT ?1)",
         )?
-        .query_row([super::journal::count(limit)], |row| row.get(0))?;
+        .query_row([journal::count(limit)], |row| row.get(0))?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
@@ -388,7 +386,7 @@ mod tests {
     #[test]
     fn what_is_due_is_found_in_the_index_of_open_notifications() {
         let mut connection = Connection::open_in_memory().expect("a database");
-        migrate(&mut connection, "test", NOTIFICATIONS).expect("a schema");
+        migrate(&mut connection, std::path::Path::new("test"), NOTIFICATIONS).expect("a schema");
         for sql in [DUE, NEXT_DUE, ANY_DUE] {
             let mut statement = connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))

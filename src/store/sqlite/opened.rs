@@ -4,7 +4,8 @@ use rusqlite::Connection;
 
 use super::batch::execute;
 use super::connection::open_writer;
-use super::failure::{OpenError, Severity, severity};
+use super::failure::OpenError;
+use super::journal;
 use super::schema::{Expected, NOTIFICATIONS, migrate};
 use super::store::Options;
 use super::writer::Opening;
@@ -30,6 +31,12 @@ impl Open {
         self.files
             .iter()
             .try_for_each(|(file, opened)| path.still_the_same_file(*file, opened))
+    }
+
+    /// Which file the database itself is.
+    pub(super) fn main(&self) -> FileIdentity {
+        let [(_, main), ..] = self.files;
+        main
     }
 
     /// Makes whatever others have committed news again: it was noticed in a transaction that was undone.
@@ -71,18 +78,10 @@ impl Open {
                 "UPDATE barista_meta SET value = value + 1 WHERE key = 'heartbeat'",
             )?;
         }
-        let head = head(&self.connection)?;
+        let head = journal::last(&self.connection)?;
         execute(&self.connection, if wrote { "COMMIT" } else { "ROLLBACK" })?;
         Ok(head)
     }
-}
-
-pub(super) fn sqlite(options: &Options, source: rusqlite::Error) -> OpenError {
-    let file = options.path.path().display().to_string();
-    if severity(&source) == Severity::Busy {
-        return OpenError::Locked { file };
-    }
-    OpenError::Sqlite { file, source }
 }
 
 /// Opens the file and brings its schema up to date, in a synced transaction.
@@ -90,27 +89,57 @@ pub(super) fn open_file(
     options: &Options,
     expected: &Expected,
 ) -> Result<(Open, i64, Opening), OpenError> {
-    let file = options.path.path().display().to_string();
-    let mut connection = open_writer(options.path.path(), options.cache_kib)?;
-    let schema_version = migrate(&mut connection, &file, NOTIFICATIONS)?;
-    let prepared = prepare(&connection, expected);
-    let (open_schema, head, epoch) = prepared.map_err(|source| sqlite(options, source))?;
-    let data_version =
-        pragma(&connection, "PRAGMA data_version").map_err(|source| sqlite(options, source))?;
+    let path = options.path.path();
+    let mut connection = open_writer(path, options.cache_kib)?;
+    let schema_version = migrate(&mut connection, path, NOTIFICATIONS)?;
+    let prepared = prepare(&connection, expected).map_err(|source| OpenError::of(path, source))?;
     let open = Open {
         files: identify(&options.path)?,
         connection,
-        data_version,
-        schema_version: open_schema,
+        data_version: prepared.data_version,
+        schema_version: prepared.schema_version,
     };
-    Ok((
-        open,
-        head,
-        Opening {
-            epoch,
-            schema_version,
-        },
-    ))
+    let opening = Opening {
+        main: open.main(),
+        epoch: prepared.epoch,
+        schema_version,
+    };
+    Ok((open, prepared.head, opening))
+}
+
+/// Which database it is that was opened when the store was.
+pub(super) struct Identity {
+    pub(super) main: FileIdentity,
+    pub(super) epoch: String,
+}
+
+/// Opens the file again after an error, where it is the same database still, sound, and has everything up to `published`. Anything else
+/// would take the place of what was acknowledged: that is for a person to decide, and for a new start.
+pub(super) fn reopen_file(
+    options: &Options,
+    expected: &Expected,
+    identity: &Identity,
+    published: i64,
+) -> Result<(Open, i64), OpenError> {
+    // Before opening, which would make a new file where there is none.
+    options
+        .path
+        .still_the_same(&identity.main)
+        .map_err(|error| OpenError::Refused(error.to_string()))?;
+    let (open, head, opening) = open_file(options, expected)?;
+    let file = options.path.path().display();
+    if opening.epoch != identity.epoch {
+        return Err(OpenError::Refused(format!(
+            "{file} holds another database now; restart the daemon to use it, or put the old one back"
+        )));
+    }
+    if head < published {
+        return Err(OpenError::Refused(format!(
+            "{file} ends with change {head}, but change {published} was acknowledged; restore a backup, or restart the daemon to go on without the lost changes"
+        )));
+    }
+    quick_check(options, &open.connection)?;
+    Ok((open, head))
 }
 
 /// Which files the paths lead to now. All three exist, as something was written just before.
@@ -126,7 +155,15 @@ fn identify(path: &DatabasePath) -> Result<[(DatabaseFile, FileIdentity); 3], Op
     identities().map_err(|error| OpenError::Refused(error.to_string()))
 }
 
-fn prepare(connection: &Connection, expected: &Expected) -> rusqlite::Result<(i64, i64, String)> {
+/// What a freshly opened database is like.
+struct Prepared {
+    data_version: i64,
+    schema_version: i64,
+    head: i64,
+    epoch: String,
+}
+
+fn prepare(connection: &Connection, expected: &Expected) -> rusqlite::Result<Prepared> {
     execute(connection, "BEGIN IMMEDIATE")?;
     let repaired = expected.restore(connection)?;
     if !repaired.is_empty() {
@@ -139,21 +176,26 @@ fn prepare(connection: &Connection, expected: &Expected) -> rusqlite::Result<(i6
         connection,
         "UPDATE barista_meta SET value = value + 1 WHERE key = 'heartbeat'",
     )?;
-    let head = head(connection)?;
-    let epoch = connection.query_row(
-        "SELECT value FROM barista_meta WHERE key = 'epoch'",
-        [],
-        |row| row.get(0),
-    )?;
+    // All of this inside the transaction: what others commit right after it must still be news.
+    let prepared = Prepared {
+        data_version: pragma(connection, "PRAGMA data_version")?,
+        schema_version: pragma(connection, "PRAGMA schema_version")?,
+        head: journal::last(connection)?,
+        epoch: connection.query_row(
+            "SELECT value FROM barista_meta WHERE key = 'epoch'",
+            [],
+            |row| row.get(0),
+        )?,
+    };
     execute(connection, "COMMIT")?;
-    Ok((pragma(connection, "PRAGMA schema_version")?, head, epoch))
+    Ok(prepared)
 }
 
 /// Looks whether the file is damaged, after an I/O error.
-pub(super) fn quick_check(options: &Options, connection: &Connection) -> Result<(), OpenError> {
+fn quick_check(options: &Options, connection: &Connection) -> Result<(), OpenError> {
     let finding: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|source| sqlite(options, source))?;
+        .map_err(|source| OpenError::of(options.path.path(), source))?;
     if finding == "ok" {
         return Ok(());
     }
@@ -161,12 +203,6 @@ pub(super) fn quick_check(options: &Options, connection: &Connection) -> Result<
         file: options.path.path().display().to_string(),
         finding,
     })
-}
-
-fn head(connection: &Connection) -> rusqlite::Result<i64> {
-    connection
-        .prepare_cached("SELECT coalesce(max(seq), 0) FROM changes")?
-        .query_row([], |row| row.get(0))
 }
 
 fn pragma(connection: &Connection, sql: &str) -> rusqlite::Result<i64> {

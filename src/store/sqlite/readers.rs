@@ -1,12 +1,11 @@
 //! Reading, beside the writer: a few connections that cannot write.
 
-use std::path::Path;
-
 use deadpool_sqlite::{Config, Hook, HookError, Pool, PoolConfig, Runtime, Timeouts};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::connection::{configure_reader, reader_uri};
 use super::failure::{Failure, OpenError, read_error};
+use crate::data_dir::{DatabasePath, FileIdentity};
 use crate::domain::error::{Error, Result};
 
 /// The readers of one file.
@@ -15,20 +14,25 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// Makes a pool of at most `size` connections, each opened when it is first needed.
+    /// Makes a pool of at most `size` connections, each opened when it is first needed, and only while the path leads to the file `main`.
     pub(super) fn new(
-        path: &Path,
+        path: &DatabasePath,
+        main: FileIdentity,
         size: usize,
         cache_kib: u32,
     ) -> std::result::Result<Self, OpenError> {
-        let mut config = Config::new(reader_uri(path));
+        let mut config = Config::new(reader_uri(path.path()));
         config.pool = Some(PoolConfig {
             max_size: size,
             timeouts: Timeouts::new(),
             ..PoolConfig::default()
         });
+        let path = path.clone();
         let configure = Hook::async_fn(move |connection, _| {
+            // One reader on the old file and another on a new one would tell two stories.
+            let same = path.still_the_same(&main);
             Box::pin(async move {
+                same.map_err(|error| HookError::message(error.to_string()))?;
                 let configured = connection
                     .interact(move |c| configure_reader(c, cache_kib))
                     .await;

@@ -75,6 +75,15 @@ pub(super) fn text(row: &Row<'_>, index: usize) -> rusqlite::Result<String> {
     })
 }
 
+/// A word of a vocabulary. Only text can be one: what is compared in SQL is compared with text, so the bytes of a word are another word.
+fn word<T: Vocabulary>(row: &Row<'_>, index: usize) -> rusqlite::Result<Word<T>> {
+    let text = text(row, index)?;
+    Ok(match row.get_ref(index)? {
+        ValueRef::Text(_) => T::parse(&text),
+        _ => Word::Other(text),
+    })
+}
+
 fn optional_text(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
     match row.get_ref(index)? {
         ValueRef::Null => Ok(None),
@@ -192,7 +201,7 @@ pub(super) struct Course {
 impl Course {
     /// Reads the columns [`COURSE`], which begin at `base`.
     pub(super) fn read(row: &Row<'_>, base: usize) -> rusqlite::Result<Self> {
-        let state = State::parse(&text(row, base)?);
+        let state = word(row, base)?;
         let close_time = time(row, base + 4)?;
         let closed_by = text(row, base + 5)?;
         let closed_surface = text(row, base + 6)?;
@@ -230,8 +239,8 @@ pub(super) fn notification(
     let course = Course::read(row, course)?;
     Ok(Notification {
         id,
-        kind: Vocabulary::parse(&text(row, content)?),
-        priority: Vocabulary::parse(&text(row, content + 1)?),
+        kind: word(row, content)?,
+        priority: word(row, content + 1)?,
         state: course.state,
         title: text(row, content + 2)?,
         message: text(row, content + 3)?,

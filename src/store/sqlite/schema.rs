@@ -1,5 +1,7 @@
 //! Numbered migrations, and the repair of what other tools removed from the schema.
 
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::failure::OpenError;
@@ -15,18 +17,14 @@ const SHARED_TABLE: &str = "notifications";
 /// Brings the file behind `connection` to the newest version, in one transaction. Returns that version.
 pub(super) fn migrate(
     connection: &mut Connection,
-    file: &str,
+    path: &Path,
     migrations: &[&str],
 ) -> Result<i64, OpenError> {
     let known = version_number(migrations.len());
-    let sqlite = |source| OpenError::Sqlite {
-        file: file.to_owned(),
-        source,
-    };
-    let found = version(connection).map_err(sqlite)?;
+    let found = version(connection).map_err(|source| OpenError::of(path, source))?;
     if found > known {
         return Err(OpenError::FromTheFuture {
-            file: file.to_owned(),
+            file: path.display().to_string(),
             found,
             known,
         });
@@ -47,10 +45,13 @@ pub(super) fn migrate(
         )?;
         transaction.commit()
     };
-    upgrade(connection).map_err(|source| OpenError::Upgrade {
-        file: file.to_owned(),
-        version: known,
-        source,
+    upgrade(connection).map_err(|source| match OpenError::of(path, source) {
+        OpenError::Sqlite { file, source } => OpenError::Upgrade {
+            file,
+            version: known,
+            source,
+        },
+        told => told,
     })?;
     Ok(known)
 }
@@ -211,7 +212,7 @@ mod tests {
 
     fn migrated() -> Connection {
         let mut connection = Connection::open_in_memory().expect("a database");
-        migrate(&mut connection, "test", NOTIFICATIONS).expect("a schema");
+        migrate(&mut connection, Path::new("test"), NOTIFICATIONS).expect("a schema");
         connection
     }
 
@@ -252,7 +253,7 @@ mod tests {
     fn a_second_migration_does_nothing() {
         let mut connection = migrated();
         assert!(matches!(
-            migrate(&mut connection, "test", NOTIFICATIONS),
+            migrate(&mut connection, Path::new("test"), NOTIFICATIONS),
             Ok(1)
         ));
     }
@@ -266,7 +267,7 @@ mod tests {
                 [],
             )
             .expect("an update");
-        let refused = migrate(&mut connection, "test", NOTIFICATIONS);
+        let refused = migrate(&mut connection, Path::new("test"), NOTIFICATIONS);
         assert!(matches!(
             refused,
             Err(OpenError::FromTheFuture {
@@ -284,7 +285,7 @@ mod tests {
             .execute_batch("CREATE TABLE change_contents (mine)")
             .expect("a table");
         let before = objects(&connection).expect("a schema");
-        let refused = migrate(&mut connection, "test", NOTIFICATIONS);
+        let refused = migrate(&mut connection, Path::new("test"), NOTIFICATIONS);
         assert!(
             matches!(refused, Err(OpenError::Upgrade { .. })),
             "{refused:?}"
@@ -340,7 +341,7 @@ mod tests {
             )
             .expect("a table");
         insert(&connection, "old");
-        migrate(&mut connection, "test", NOTIFICATIONS).expect("a schema");
+        migrate(&mut connection, Path::new("test"), NOTIFICATIONS).expect("a schema");
         connection
             .execute_batch("DROP TRIGGER barista_notifications_inserted")
             .expect("a drop");

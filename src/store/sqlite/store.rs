@@ -95,8 +95,9 @@ impl SqliteStore {
     pub fn open(options: Options) -> std::result::Result<Self, OpenError> {
         let path = options.path.clone();
         let surroundings = Arc::clone(&options.surroundings);
-        let readers = Readers::new(path.path(), options.readers, options.cache_kib)?;
+        let (size, cache_kib) = (options.readers, options.cache_kib);
         let (writer, opening) = Writer::start(options)?;
+        let readers = Readers::new(&path, opening.main, size, cache_kib)?;
         let epoch = opening.epoch.into();
         let schema_version = opening.schema_version;
         Ok(Self {
@@ -323,9 +324,7 @@ fn snapshot_head(
     connection: &rusqlite::Connection,
     shared: &super::writer::Shared,
 ) -> rusqlite::Result<i64> {
-    let seen: i64 = connection
-        .prepare_cached("SELECT coalesce(max(seq), 0) FROM changes")?
-        .query_row([], |row| row.get(0))?;
+    let seen = journal::last(connection)?;
     Ok(if seen == 0 {
         *shared.head.borrow()
     } else {

@@ -21,6 +21,8 @@ use crate::domain::notification::store::{Call, ListQuery, NotificationStore};
 use crate::domain::notification::{Notification, NotificationType, Priority, State};
 use crate::domain::word::Word;
 
+mod faults;
+
 struct Still;
 
 impl Clock for Still {
@@ -28,6 +30,9 @@ impl Clock for Still {
         Timestamp::from_micros(1_760_000_000_000_000).expect("in range")
     }
 }
+
+/// A disk space that makes whoever looks at it panic.
+const PANIC: u64 = 7;
 
 /// A store on a temporary directory, whose surroundings a test can change.
 struct Bench {
@@ -52,7 +57,10 @@ impl Bench {
         let data_dir = DataDir::open(&located, data_dir::Options::default()).expect("a directory");
         let database = data_dir.database(NOTIFICATIONS_FILE).expect("a path");
         let surroundings = Surroundings {
-            disk_available: Box::new(move || Ok(free.load(Ordering::SeqCst))),
+            disk_available: Box::new(move || match free.load(Ordering::SeqCst) {
+                PANIC => panic!("a defect outside of every write"),
+                free => Ok(free),
+            }),
             wal_locks: Box::new(Vec::new),
         };
         let options = Options {

@@ -11,7 +11,7 @@ use super::connection::check_library;
 use super::failure::{OpenError, Severity, severity};
 use super::job::Job;
 use super::lock;
-use super::opened::{Open, open_file, quick_check, sqlite};
+use super::opened::{Identity, Open, open_file, reopen_file};
 use super::schema::{Expected, NOTIFICATIONS};
 use super::store::Options;
 use super::writer::{Message, Opening, RETRY_AFTER, Shared, receive};
@@ -40,6 +40,7 @@ pub(super) struct WriterThread {
     queue: Receiver<Message>,
     shared: Arc<Shared>,
     expected: Expected,
+    identity: Identity,
     /// `None` while the database is broken.
     open: Option<Open>,
     last_write: Instant,
@@ -58,7 +59,8 @@ impl WriterThread {
         queue: Receiver<Message>,
     ) -> std::result::Result<(Self, Opening), OpenError> {
         check_library()?;
-        let expected = Expected::of(NOTIFICATIONS).map_err(|source| sqlite(&options, source))?;
+        let expected = Expected::of(NOTIFICATIONS)
+            .map_err(|source| OpenError::of(options.path.path(), source))?;
         let (open, head, opening) = open_file(&options, &expected)?;
         let now = Instant::now();
         let thread = Self {
@@ -67,6 +69,10 @@ impl WriterThread {
             options,
             queue,
             expected,
+            identity: Identity {
+                main: opening.main,
+                epoch: opening.epoch.clone(),
+            },
             open: Some(open),
             last_write: now,
             last_look: now,
@@ -82,7 +88,7 @@ impl WriterThread {
     }
 
     /// Works until the store is stopped.
-    pub(super) fn run(mut self) {
+    pub(super) fn run(&mut self) {
         // The hook counts on the thread that commits, so it is set here.
         self.count_frames();
         while !self.shared.stopping.load(Ordering::Acquire) {
@@ -97,6 +103,17 @@ impl WriterThread {
             self.serve(message);
         }
         self.close();
+    }
+
+    /// Refuses whatever waits and whatever comes, for `reason`: the thread cannot go on.
+    pub(super) fn give_up(&mut self, reason: &Error) {
+        self.shared.set_unwritable(Some(reason.clone()));
+        while let Ok(message) = receive(&self.queue, &self.shared, Duration::ZERO) {
+            if let Message::Write(job) = message {
+                job.fail(reason.clone());
+            }
+        }
+        self.release();
     }
 
     fn count_frames(&self) {
@@ -187,7 +204,11 @@ impl WriterThread {
         let Some(open) = &mut self.open else { return };
         let foreign = match open.notice_others(&self.expected) {
             Ok(foreign) => foreign,
-            Err(error) => return self.abort(Aborted { error, jobs }),
+            Err(error) => {
+                fail(jobs, &self.unavailable(&error));
+                // The next attempt would fail in the same way, at once and for ever: so it waits until the file is opened again.
+                return self.after_error(&error);
+            }
         };
         let Ran { done, failed } = match batch::run(&open.connection, jobs) {
             Ok(ran) => ran,
@@ -283,11 +304,12 @@ impl WriterThread {
     /// Looks for commits by others when nobody writes, and does what can wait.
     fn idle(&mut self) {
         self.busy_since = None;
-        let others = match &self.open {
-            Some(open) => open.others_committed(),
-            None => return,
-        };
-        match others {
+        let Some(open) = &self.open else { return };
+        if self.is_unavailable() {
+            // Nothing is written into a file that was moved away.
+            return;
+        }
+        match open.others_committed() {
             Ok(true) => self.confirm_others(),
             Ok(false) => {
                 if self.last_write.elapsed() >= QUIET && self.has_frames() {
@@ -333,8 +355,18 @@ impl WriterThread {
         if self.open.is_none() {
             return self.reopen();
         }
-        self.shared.set_unwritable(None);
+        if self.is_unavailable() {
+            tracing::info!("the database file is in its place again; writing goes on");
+            self.shared.set_unwritable(None);
+        }
         self.check_disk();
+    }
+
+    fn is_unavailable(&self) -> bool {
+        matches!(
+            self.shared.unwritable(),
+            Some(Error::DatabaseUnavailable { .. })
+        )
     }
 
     fn check_disk(&mut self) {
@@ -358,12 +390,9 @@ impl WriterThread {
     }
 
     fn reopen(&mut self) {
-        let opened = open_file(&self.options, &self.expected).and_then(|opened| {
-            quick_check(&self.options, &opened.0.connection)?;
-            Ok(opened)
-        });
-        match opened {
-            Ok((open, head, _)) => {
+        let published = *self.shared.head.borrow();
+        match reopen_file(&self.options, &self.expected, &self.identity, published) {
+            Ok((open, head)) => {
                 tracing::info!(head, "the database is open again");
                 self.open = Some(open);
                 self.count_frames();

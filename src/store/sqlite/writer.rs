@@ -3,6 +3,7 @@
 //! It takes the first request that waits and whatever else has queued up meanwhile, runs them all in one transaction, and answers them
 //! after the commit is on the disk. The next batch forms during the sync, so nothing ever waits for company.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use super::failure::{Failure, OpenError};
 use super::job::{Job, job};
 use super::store::Options;
 use super::thread::WriterThread;
+use crate::data_dir::FileIdentity;
 use crate::domain::admin::{CheckpointMode, CheckpointOutcome};
 use crate::domain::error::{Error, Result};
 
@@ -109,7 +111,7 @@ impl Writer {
         let shared = thread.shared();
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || thread.run())
+            .spawn(move || run(thread))
             .map_err(OpenError::Thread)?;
         let thread = Mutex::new(Some(thread));
         Ok((
@@ -190,7 +192,9 @@ impl Writer {
                 TrySendError::Full(_) => Error::QueueFull {
                     retry_after: RETRY_AFTER,
                 },
-                TrySendError::Disconnected(_) => Error::ShuttingDown,
+                TrySendError::Disconnected(_) => {
+                    self.shared.unwritable().unwrap_or(Error::ShuttingDown)
+                }
             }
         })
     }
@@ -205,11 +209,19 @@ impl Writer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!("the writer thread panicked");
+        if let Some(thread) = thread {
+            // A panic was reported when it happened.
+            drop(thread.join());
         }
+    }
+}
+
+/// Works until the store is stopped. After a defect the callers are told that it will not write again, rather than that it stops.
+fn run(mut thread: WriterThread) {
+    if catch_unwind(AssertUnwindSafe(|| thread.run())).is_err() {
+        tracing::error!("the writer thread panicked; nothing can be written until a restart");
+        let reason = "its writer has ended by a defect; restart the daemon".to_owned();
+        thread.give_up(&Error::DatabaseUnavailable { reason });
     }
 }
 
@@ -221,6 +233,8 @@ impl Drop for Writer {
 
 /// What is known once the file is open.
 pub(super) struct Opening {
+    /// Which file it is.
+    pub(super) main: FileIdentity,
     /// The database's epoch.
     pub(super) epoch: String,
     /// The version of the schema.
