@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 /// in the field have run the old text.
 const MIGRATIONS: &[(&str, &str)] = &[(
     "notifications/0001_journal.sql",
-    "d568f83f9cc6c9cafa6cec653025ecc639d7635db9bf8850f0ede94e02cd46fc",
+    "b07f38b641dbfe562f8ba2e2910939d652553de257513834d112da18b9d60e80",
 )];
 
 fn root() -> &'static Path {
