@@ -18,7 +18,10 @@ use crate::support::{TestDaemon, move_to, question, soon};
 /// A lock in `/proc/locks`: the end of the file's name, and the range.
 type Lock = (&'static str, String);
 
-/// The POSIX locks of the daemon on the files of its database.
+/// How often the list is read. The kernel hands it out in pieces, and a line may be missed while other processes lock and unlock.
+const READINGS: usize = 10;
+
+/// The POSIX locks of the daemon on the files of its database: those in any of several readings, as a lock that was lost never returns.
 fn locks(daemon: &TestDaemon) -> BTreeSet<Lock> {
     let database = daemon.home().database();
     let inode = |end: &str| {
@@ -28,8 +31,11 @@ fn locks(daemon: &TestDaemon) -> BTreeSet<Lock> {
             .ino()
     };
     let files = [("-shm", inode("-shm")), ("", inode(""))];
-    let text = std::fs::read_to_string("/proc/locks").expect("the list of locks");
-    held_by(&text, daemon.process().pid(), &files)
+    let read = |_| {
+        let text = std::fs::read_to_string("/proc/locks").expect("the list of locks");
+        held_by(&text, daemon.process().pid(), &files)
+    };
+    (0..READINGS).flat_map(read).collect()
 }
 
 /// Reads lines such as `1: POSIX  ADVISORY  READ 4711 fe:00:1234 128 128`.

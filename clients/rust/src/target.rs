@@ -133,9 +133,10 @@ impl Target {
     pub(crate) fn dial_error(&self, source: io::Error) -> Error {
         let socket = self.socket.clone();
         match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                Error::NotRunning { socket }
-            }
+            // Reset: the daemon ended while the connection was in its queue.
+            io::ErrorKind::NotFound
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset => Error::NotRunning { socket },
             _ => Error::Io {
                 action: "connect to",
                 path: socket,
@@ -218,6 +219,18 @@ mod tests {
             target.check_owner(1001, "it"),
             Err(Error::UntrustedSocket { .. })
         ));
+    }
+
+    #[test]
+    fn a_daemon_that_ends_while_one_connects_is_absent() {
+        use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, PermissionDenied};
+        let absent = |kind| target(0).dial_error(io::Error::from(kind)).is_absence();
+        assert!(
+            [NotFound, ConnectionRefused, ConnectionReset]
+                .into_iter()
+                .all(absent)
+        );
+        assert!(!absent(PermissionDenied));
     }
 
     #[test]
