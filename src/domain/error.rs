@@ -29,7 +29,7 @@ pub enum Error {
         id: i64,
     },
     /// The notification has reached an end state.
-    #[error("notification {} is {} already{}", .0.id, .0.state.as_str(), .0.by())]
+    #[error("{0}")]
     NotificationClosed(Box<Closed>),
     /// The response is not among the options.
     #[error("{field}: {rule}")]
@@ -140,17 +140,24 @@ pub struct Closed {
     pub response: Option<String>,
 }
 
-impl Closed {
-    fn by(&self) -> String {
-        let response = self
-            .response
-            .as_ref()
-            .map(|text| format!(" with {text:?}"))
-            .unwrap_or_default();
+impl std::fmt::Display for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "notification {} ", self.id)?;
+        match (&self.state, &self.response) {
+            (Word::Known(State::Responded), Some(text)) => {
+                write!(f, "was already answered {text:?}")?
+            }
+            (Word::Known(State::Responded), None) => f.write_str("was already answered")?,
+            (Word::Known(State::Expired), Some(text)) => {
+                write!(f, "has expired, with the default {text:?}")?
+            }
+            (Word::Known(State::Expired), None) => f.write_str("has expired")?,
+            (state, _) => write!(f, "was already {}", state.as_str())?,
+        }
         if self.by.is_empty() {
-            response
+            Ok(())
         } else {
-            format!("{response} by {}", self.by)
+            write!(f, " by {}", self.by)
         }
     }
 }

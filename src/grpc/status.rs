@@ -30,6 +30,9 @@ const DISK_RETRY: Duration = Duration::from_secs(10);
 /// When to try again while too many streams are served.
 const STREAM_RETRY: Duration = Duration::from_secs(1);
 
+/// How tonic begins what it says about a connection that broke. It has no code of its own for that.
+const BROKEN_CONNECTION: &str = "h2 protocol error";
+
 type Metadata = Vec<(&'static str, String)>;
 
 impl From<Error> for Status {
@@ -198,6 +201,10 @@ pub(super) fn complete(status: Status, stage: Stage) -> Status {
         }
         (Code::Internal | Code::InvalidArgument, Stage::Request) => {
             (Code::InvalidArgument, ErrorReason::MalformedMessage)
+        }
+        // The connection broke while the request was read: a client that is gone is no defect, and nobody hears the answer.
+        (Code::Unknown, Stage::Request) if status.message().starts_with(BROKEN_CONNECTION) => {
+            (Code::Cancelled, ErrorReason::DeadlineExceeded)
         }
         // Health and reflection say so about a name that they do not know.
         (Code::NotFound, _) => (Code::NotFound, ErrorReason::InvalidField),

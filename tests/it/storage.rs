@@ -84,3 +84,15 @@ async fn an_orderly_end_leaves_one_file_that_any_tool_can_read() {
         .number("SELECT count(*) FROM notifications");
     assert_eq!(count, 20);
 }
+
+/// Whoever has an answer from the daemon finds it in the file with any tool, at once.
+#[tokio::test]
+async fn what_is_acknowledged_is_committed() {
+    let daemon = TestDaemon::start().await;
+    let foreign = daemon.foreign();
+    for count in 1..=200 {
+        daemon.ask(&count.to_string()).await;
+        let found = foreign.number("SELECT count(*) FROM notifications");
+        assert_eq!(found, count);
+    }
+}

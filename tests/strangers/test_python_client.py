@@ -146,8 +146,9 @@ def test_the_daemon_that_the_command_line_starts_is_found(tmp_path: Path) -> Non
         barista(tmp_path / "data", "daemon", "stop")
 
 
-def test_a_watch_goes_on_over_crashes_without_gap_or_duplicate(daemon: Daemon) -> None:
-    rounds, each = 4, 25
+@pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+def test_a_watch_goes_on_over_crashes_without_gap_or_duplicate(daemon: Daemon, rounds: int) -> None:
+    each = 25
     with daemon.client() as client, client.watch() as watch:
 
         def write() -> None:

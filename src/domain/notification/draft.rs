@@ -168,6 +168,13 @@ impl Draft {
         rules
             .choose("default_response", &self.default_response, &[])
             .map(drop)
+            .map_err(|error| match error {
+                // There is no notification yet that could refuse a response.
+                Error::ResponseNotAllowed { field, rule, .. } => {
+                    Error::InvalidField { field, rule }
+                }
+                other => other,
+            })
     }
 }
 

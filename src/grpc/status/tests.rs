@@ -270,6 +270,15 @@ fn what_tonic_objects_to_in_our_response_is_our_defect() {
 }
 
 #[test]
+fn a_client_that_is_gone_before_its_request_was_read_is_no_defect() {
+    let words = "h2 protocol error: error reading a body from connection";
+    let status = complete(Status::unknown(words), Stage::Request);
+    assert_eq!(status.code(), Code::Cancelled);
+    let status = complete(Status::unknown("something else"), Stage::Request);
+    assert_eq!(reason_of(&status), "INTERNAL");
+}
+
+#[test]
 fn an_unknown_compression_is_told_apart_from_an_unknown_method_and_says_what_is_known() {
     let mut status = Status::unimplemented("Content is compressed with `gzip`");
     let known = MetadataValue::from_static("identity");

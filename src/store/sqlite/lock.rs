@@ -37,7 +37,10 @@ pub(super) fn begin(
         shared.busy_retries.fetch_add(1, Ordering::Relaxed);
         let of = options.busy_attempts;
         tracing::warn!(attempt, of, "another process keeps the database locked");
-        if attempt < of && is_wanted() {
+        if !is_wanted() {
+            break;
+        }
+        if attempt < of {
             pause(backoff + jitter(backoff / 2));
             backoff *= 2;
         }

@@ -322,7 +322,6 @@ async fn a_write_behind_a_foreign_lock_fails_at_its_deadline_and_succeeds_when_t
     assert_eq!(bench.store.count_open(10).await.expect("a count"), 1);
 }
 
-/// Without the hurry this waits for a minute and a half.
 #[tokio::test]
 async fn a_store_that_hurries_does_not_wait_for_a_lock() {
     let bench = Bench::open();

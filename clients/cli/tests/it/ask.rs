@@ -1,6 +1,7 @@
 //! Asking: what a script gets on stdout, and which exit code, for each way in which a question can end.
 
 use crate::home::Home;
+use crate::program::Running;
 
 #[test]
 fn an_answer_from_elsewhere_ends_the_question_and_is_all_that_is_printed() {
@@ -48,7 +49,7 @@ fn silence_is_what_the_asker_said_it_is() {
     let ask = |default| {
         let options = ["--option", "approve", "--option", "deny", "--expires", "1s"];
         let mut command = home.barista(["ask", "Deploy?", "--default", default]);
-        crate::program::Running::start(command.args(options))
+        Running::start(command.args(options))
     };
     let (approved, denied) = (ask("approve"), ask("deny"));
     let approved = approved.end().with(0);
@@ -145,7 +146,7 @@ fn the_agent_is_known_from_its_environment() {
     let mut ask = home.barista(["ask", "Deploy?", "--no-wait", "--session", "typed"]);
     ask.env("BARISTA_AGENT", "bot")
         .env("CLAUDE_CODE_SESSION_ID", "abc");
-    crate::program::Running::start(&mut ask).end().with(0);
+    Running::start(&mut ask).end().with(0);
     let asked = home.notification("1");
     assert_eq!(
         (&asked["agent"], &asked["session"]),

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::heard::HANG;
 use crate::home::Home;
+use crate::program::Running;
 
 /// What bash offers for the last of `words`. Asked again while it is nothing: a Tab waits half a second for the daemon, which may be too
 /// short on a busy machine.
@@ -18,7 +19,7 @@ fn offers(home: &Home, words: &str) -> Vec<String> {
     let began = Instant::now();
     loop {
         let mut bash = home.command("bash");
-        let ended = crate::program::Running::start(bash.args(["-c", &script])).end();
+        let ended = Running::start(bash.args(["-c", &script])).end();
         let offers: Vec<String> = ended
             .stdout
             .lines()

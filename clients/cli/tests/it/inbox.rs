@@ -1,12 +1,13 @@
 //! The inbox where somebody reads it: on a terminal, and in a pipe that closes.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
+use crate::heard::Heard;
 use crate::home::Home;
 use crate::program::Running;
-use crate::terminal::Terminal;
+use crate::terminal::{ESCAPE, Terminal};
 
 const LONG: &str = "Shall the nightly import of every customer's orders run at noon today instead?";
 
@@ -102,10 +103,10 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
         let mut command = home.barista(arguments);
         let mut child = command
             .stdout(writer)
-            .stderr(std::process::Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("it starts");
-        let stderr = crate::heard::Heard::listen(child.stderr.take().expect("a pipe")).end();
+        let stderr = Heard::listen(child.stderr.take().expect("a pipe")).end();
         assert_eq!(
             child.wait().expect("its end").code(),
             Some(0),
@@ -146,7 +147,7 @@ fn nothing_an_agent_writes_controls_the_terminal() {
     );
     let respond = Terminal::start(home.barista(["respond"]));
     respond.screen.until_says("hello");
-    respond.press(crate::terminal::ESCAPE);
+    respond.press(ESCAPE);
     let (_, text) = respond.end();
     assert!(
         !text.contains("\x1b]") && !text.contains('\x07'),

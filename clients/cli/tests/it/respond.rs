@@ -30,8 +30,7 @@ fn of_two_people_who_answer_at_once_one_wins_and_the_other_is_told_who() {
         (6, 0) => ("bob", "deny", ann),
         _ => panic!("{ann}\n{bob}"),
     };
-    let told =
-        format!("is responded already with \"{response}\" by {winner}\nnext: barista show 1");
+    let told = format!("was already answered \"{response}\" by {winner}\nnext: barista show 1");
     assert!(loser.stderr.contains(&told), "{loser}");
     assert_eq!(home.notification("1")["response"]["responder"], winner);
 }

@@ -8,7 +8,8 @@ use crate::home::Home;
 #[test]
 fn a_command_runs_once_per_change_with_the_fields_and_the_json() {
     let home = Home::new();
-    let script = r#"printf '%s|%s|%s|%s|%s|%s\n' "$BARISTA_SEQUENCE" "$BARISTA_KIND" "$BARISTA_ID" "$BARISTA_TITLE" "$BARISTA_AGENT" "$BARISTA_RESPONSE"; cat"#;
+    let script = r#"printf '%s|%s|%s|' "$BARISTA_SEQUENCE" "$BARISTA_KIND" "$BARISTA_ID"
+        printf '%s|%s|%s\n' "$BARISTA_TITLE" "$BARISTA_AGENT" "$BARISTA_RESPONSE"; cat"#;
     home.run([
         "ask",
         "Deploy?",
