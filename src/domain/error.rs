@@ -145,11 +145,11 @@ impl std::fmt::Display for Closed {
         write!(f, "notification {} ", self.id)?;
         match (&self.state, &self.response) {
             (Word::Known(State::Responded), Some(text)) => {
-                write!(f, "was already answered {text:?}")?
+                write!(f, "was already answered {text:?}")?;
             }
             (Word::Known(State::Responded), None) => f.write_str("was already answered")?,
             (Word::Known(State::Expired), Some(text)) => {
-                write!(f, "has expired, with the default {text:?}")?
+                write!(f, "has expired, with the default {text:?}")?;
             }
             (Word::Known(State::Expired), None) => f.write_str("has expired")?,
             (state, _) => write!(f, "was already {}", state.as_str())?,

@@ -13,6 +13,8 @@ pub(super) const NOTIFICATIONS: &[&str] =
 
 /// The table that direct tooling may rebuild.
 const SHARED_TABLE: &str = "notifications";
+/// How a migration adds a column to it: one line for each.
+const ADD_COLUMN: &str = "ALTER TABLE notifications ADD COLUMN ";
 
 /// Brings the file behind `connection` to the newest version, in one transaction. Returns that version.
 pub(super) fn migrate(
@@ -37,7 +39,7 @@ pub(super) fn migrate(
         // Read again inside the transaction: another process may have upgraded meanwhile.
         let done = usize::try_from(version(&transaction)?).unwrap_or(0);
         for migration in migrations.iter().skip(done) {
-            transaction.execute_batch(migration)?;
+            transaction.execute_batch(&without_present(&transaction, migration)?)?;
         }
         transaction.execute(
             "INSERT OR REPLACE INTO barista_meta (key, value) VALUES ('schema_version', ?1)",
@@ -54,6 +56,21 @@ pub(super) fn migrate(
         told => told,
     })?;
     Ok(known)
+}
+
+/// `migration` without the columns that the shared table has already: somebody may have copied it alone, with ours, into another file.
+fn without_present(connection: &Connection, migration: &str) -> rusqlite::Result<String> {
+    let present = columns(connection)?;
+    let adds_present = |line: &&str| {
+        line.strip_prefix(ADD_COLUMN)
+            .and_then(|column| column.split(' ').next())
+            .is_some_and(|name| present.iter().any(|column| column.name == name))
+    };
+    let lines: Vec<&str> = migration
+        .lines()
+        .filter(|line| !adds_present(line))
+        .collect();
+    Ok(lines.join("\n"))
 }
 
 fn version_number(migrations: usize) -> i64 {
@@ -291,6 +308,26 @@ mod tests {
             "{refused:?}"
         );
         assert_eq!(objects(&connection).expect("a schema"), before);
+    }
+
+    #[test]
+    fn a_table_that_was_copied_alone_from_another_database_is_taken_over() {
+        let source = migrated();
+        let mut copy = Connection::open_in_memory().expect("a database");
+        // What the shell's ".dump notifications" writes: the table first, then its indexes and triggers.
+        let mut copied = objects(&source).expect("a schema");
+        copied.retain(|object| object.sql.contains(" notifications"));
+        copied.sort_by_key(|object| object.kind != "table");
+        for object in copied {
+            copy.execute_batch(&object.sql).expect("a copy");
+        }
+        assert!(matches!(
+            migrate(&mut copy, Path::new("test"), NOTIFICATIONS),
+            Ok(1)
+        ));
+        insert(&copy, "new");
+        assert_eq!(kinds(&copy), [(1, "created".to_owned())]);
+        assert_eq!(restore(&copy), Vec::<String>::new());
     }
 
     #[test]
