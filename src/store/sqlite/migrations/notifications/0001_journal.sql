@@ -37,6 +37,10 @@ ALTER TABLE notifications ADD COLUMN response_request_id BLOB;
 
 -- Lists are in the order of the id, which every index ends with: one by state is what direct tooling makes too.
 CREATE INDEX IF NOT EXISTS idx_notifications_status ON notifications(status);
+-- A table that was copied alone from another database brings our indexes and triggers along.
+DROP INDEX IF EXISTS idx_barista_urgency;
+DROP INDEX IF EXISTS idx_barista_expiry;
+DROP INDEX IF EXISTS idx_barista_request;
 CREATE INDEX idx_barista_urgency ON notifications(status, priority);
 CREATE INDEX idx_barista_expiry ON notifications(expires_at)
     WHERE expires_at IS NOT NULL AND status IN ('pending', 'read');
@@ -98,6 +102,13 @@ CREATE TABLE change_contents (
     default_response TEXT
 );
 CREATE INDEX idx_change_contents ON change_contents(notification_id, until_seq);
+
+DROP TRIGGER IF EXISTS barista_notifications_replacing;
+DROP TRIGGER IF EXISTS barista_notifications_inserted;
+DROP TRIGGER IF EXISTS barista_notifications_rewriting;
+DROP TRIGGER IF EXISTS barista_notifications_updated;
+DROP TRIGGER IF EXISTS barista_notifications_renumbered;
+DROP TRIGGER IF EXISTS barista_notifications_deleted;
 
 -- INSERT OR REPLACE removes a row without firing its DELETE trigger, so what it had is kept before. The row for the coming sequence
 -- also tells the next trigger that the insert replaced something.
@@ -168,11 +179,20 @@ BEGIN
             NEW.read_at, NEW.closed_at, NEW.closed_by, NEW.closed_surface, NEW.response_options);
 END;
 
--- A row that gets another id is another notification to everybody who remembers ids.
+-- A row that gets another id is another notification to everybody who remembers ids. Not only UPDATE OF id: a statement may call the
+-- column rowid, oid or _rowid_, and then nothing has kept what the row said.
 CREATE TRIGGER barista_notifications_renumbered
-AFTER UPDATE OF id ON notifications
+AFTER UPDATE ON notifications
 WHEN NEW.id IS NOT OLD.id
 BEGIN
+    INSERT INTO change_contents (notification_id, until_seq, type, priority, title, message, context, created_at,
+            agent, session, project, tags, options, allow_multiple, allow_text, expires_at, default_response)
+        SELECT OLD.id, next.seq, OLD.type, OLD.priority, OLD.title, OLD.message, OLD.context, OLD.created_at,
+               OLD.agent, OLD.session, OLD.project, OLD.tags, OLD.options, OLD.allow_multiple, OLD.allow_text,
+               OLD.expires_at, OLD.default_response
+          FROM (SELECT coalesce(max(seq), 0) + 1 AS seq FROM changes) next
+         WHERE NOT EXISTS (SELECT 1 FROM change_contents
+                            WHERE notification_id = OLD.id AND until_seq = next.seq);
     INSERT INTO changes (notification_id, kind, at, status, user_response, updated_at,
             read_at, closed_at, closed_by, closed_surface, response_options)
     VALUES (OLD.id, 'deleted', strftime('%Y-%m-%dT%H:%M:%f', 'now'), OLD.status, OLD.user_response, OLD.updated_at,
