@@ -38,6 +38,9 @@ pub(super) fn migrate(
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Read again inside the transaction: another process may have upgraded meanwhile.
         let done = usize::try_from(version(&transaction)?).unwrap_or(0);
+        if done == 0 {
+            drop_copied(&transaction)?;
+        }
         for migration in migrations.iter().skip(done) {
             transaction.execute_batch(&without_present(&transaction, migration)?)?;
         }
@@ -58,7 +61,23 @@ pub(super) fn migrate(
     Ok(known)
 }
 
-/// `migration` without the columns that the shared table has already: somebody may have copied it alone, with ours, into another file.
+/// Drops our indexes and triggers from a file that we have not been in: they came with a table that was copied alone.
+fn drop_copied(connection: &Connection) -> rusqlite::Result<()> {
+    for Object { kind, name, .. } in objects(connection)? {
+        let ours = match kind.as_str() {
+            "index" => name.starts_with("idx_barista_"),
+            "trigger" => name.starts_with("barista_notifications_"),
+            _ => false,
+        };
+        if ours {
+            let name = name.replace('"', "\"\"");
+            connection.execute_batch(&format!("DROP {kind} \"{name}\""))?;
+        }
+    }
+    Ok(())
+}
+
+/// `migration` without the columns that the shared table has already, where it was copied alone.
 fn without_present(connection: &Connection, migration: &str) -> rusqlite::Result<String> {
     let present = columns(connection)?;
     let adds_present = |line: &&str| {

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+
 use super::batch::{self, Aborted, Ran, execute};
 use super::checkpoint;
 use super::connection::check_library;
@@ -39,6 +41,8 @@ pub(super) struct WriterThread {
     options: Options,
     queue: Receiver<Message>,
     shared: Arc<Shared>,
+    /// Where the callers wait, when the store was opened there.
+    runtime: Option<Handle>,
     expected: Expected,
     identity: Identity,
     /// `None` while the database is broken.
@@ -68,6 +72,7 @@ impl WriterThread {
             next_checkpoint: options.checkpoint_frames,
             options,
             queue,
+            runtime: Handle::try_current().ok(),
             expected,
             identity: Identity {
                 main: opening.main,
@@ -217,8 +222,7 @@ impl WriterThread {
         match open.commit(foreign || !done.is_empty(), foreign) {
             Ok(head) => {
                 self.published(head, done.len(), foreign);
-                done.into_iter().for_each(Job::answer);
-                failed.into_iter().for_each(|(job, error)| job.fail(error));
+                self.answer(Ran { done, failed });
             }
             Err(error) => {
                 tracing::error!(%error, writes = done.len(), "a commit failed; what it held may or may not be stored");
@@ -226,6 +230,21 @@ impl WriterThread {
                 failed.into_iter().for_each(|(job, error)| job.fail(error));
                 self.after_error(&error);
             }
+        }
+    }
+
+    /// Tells the callers what became of their jobs, after the commit. A task of the runtime does it, which is woken once for all of them:
+    /// each answer from this thread would wake it anew, with a system call.
+    fn answer(&self, ran: Ran) {
+        let answer = || {
+            ran.done.into_iter().for_each(Job::answer);
+            ran.failed
+                .into_iter()
+                .for_each(|(job, error)| job.fail(error));
+        };
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn(async { answer() })),
+            None => answer(),
         }
     }
 

@@ -37,10 +37,6 @@ ALTER TABLE notifications ADD COLUMN response_request_id BLOB;
 
 -- Lists are in the order of the id, which every index ends with: one by state is what direct tooling makes too.
 CREATE INDEX IF NOT EXISTS idx_notifications_status ON notifications(status);
--- A table that was copied alone from another database brings our indexes and triggers along.
-DROP INDEX IF EXISTS idx_barista_urgency;
-DROP INDEX IF EXISTS idx_barista_expiry;
-DROP INDEX IF EXISTS idx_barista_request;
 CREATE INDEX idx_barista_urgency ON notifications(status, priority);
 CREATE INDEX idx_barista_expiry ON notifications(expires_at)
     WHERE expires_at IS NOT NULL AND status IN ('pending', 'read');
@@ -102,13 +98,6 @@ CREATE TABLE change_contents (
     default_response TEXT
 );
 CREATE INDEX idx_change_contents ON change_contents(notification_id, until_seq);
-
-DROP TRIGGER IF EXISTS barista_notifications_replacing;
-DROP TRIGGER IF EXISTS barista_notifications_inserted;
-DROP TRIGGER IF EXISTS barista_notifications_rewriting;
-DROP TRIGGER IF EXISTS barista_notifications_updated;
-DROP TRIGGER IF EXISTS barista_notifications_renumbered;
-DROP TRIGGER IF EXISTS barista_notifications_deleted;
 
 -- INSERT OR REPLACE removes a row without firing its DELETE trigger, so what it had is kept before. The row for the coming sequence
 -- also tells the next trigger that the insert replaced something.
