@@ -13,10 +13,14 @@ use crate::heard::Heard;
 /// The command line, as Cargo has built it for these tests.
 pub(crate) const BARISTA: &str = env!("CARGO_BIN_EXE_barista");
 
-/// The daemon beside it, built once per run of the tests: it belongs to another package, so Cargo does not do it by itself.
+/// The daemon beside it, built once per run of the tests: it belongs to another package, so Cargo does not do it by itself. `tests/run` has
+/// built it with the whole workspace already and says where; alone it has other features, and would be compiled anew for minutes.
 pub(crate) static BARISTAD: LazyLock<PathBuf> = LazyLock::new(build_daemon);
 
 fn build_daemon() -> PathBuf {
+    if let Some(built) = std::env::var_os("BARISTA_BIN_DIR") {
+        return Path::new(&built).join("baristad");
+    }
     let directory = Path::new(BARISTA).parent().expect("a directory");
     let name = |path: &Path| path.file_name().map(|name| name.to_owned());
     let target = directory
