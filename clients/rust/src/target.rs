@@ -133,9 +133,10 @@ impl Target {
     pub(crate) fn dial_error(&self, source: io::Error) -> Error {
         let socket = self.socket.clone();
         match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                Error::NotRunning { socket }
-            }
+            // Reset: it ended before it took the connection.
+            io::ErrorKind::NotFound
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset => Error::NotRunning { socket },
             _ => Error::Io {
                 action: "connect to",
                 path: socket,
@@ -218,6 +219,15 @@ mod tests {
             target.check_owner(1001, "it"),
             Err(Error::UntrustedSocket { .. })
         ));
+    }
+
+    #[test]
+    fn a_daemon_that_ends_before_it_takes_the_connection_is_not_running() {
+        let dialled = |kind: io::ErrorKind| target(1000).dial_error(kind.into());
+        let reset = dialled(io::ErrorKind::ConnectionReset);
+        assert!(reset.is_absence(), "{reset}");
+        let denied = dialled(io::ErrorKind::PermissionDenied);
+        assert!(!denied.is_absence(), "{denied}");
     }
 
     #[test]

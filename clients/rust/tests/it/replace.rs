@@ -45,7 +45,8 @@ async fn an_older_daemon_that_is_idle_is_replaced() {
         .expect("connected");
     let newer = client.server_info().pid;
     assert_ne!(newer, older);
-    assert_eq!(runs.pids(), [older, newer]);
+    // Others may have been turned away before it, while the older one was about to end.
+    assert_eq!(runs.pids().last(), Some(&newer));
     // That process has no status to give: what counts is that it is the one that says so.
     let error = soon(client.get_status()).await.expect_err("no status");
     assert!(matches!(error, Error::Rpc(_)), "{error}");
@@ -78,8 +79,9 @@ async fn ten_clients_that_come_at_once_replace_an_older_daemon_once() {
         let client = soon(client).await.expect("no panic").expect("connected");
         answering.push(client.server_info().pid);
     }
-    assert_eq!(runs.pids(), [older, answering[0]]);
+    assert_ne!(answering[0], older);
     assert_eq!(answering, [answering[0]; 10]);
+    assert_eq!(runs.pids().last(), Some(&answering[0]));
 }
 
 #[tokio::test]
