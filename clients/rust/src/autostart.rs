@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::backoff::Backoff;
 use crate::error::Error;
+use crate::replace;
 use crate::session::Session;
 use crate::target::{StartPlan, Target, create_private};
 
@@ -26,11 +27,16 @@ const EXIT_HELD: i32 = 75;
 /// How much of what the daemon said is quoted, in bytes.
 const QUOTED: usize = 4096;
 
-/// Starts a daemon and connects to it. Clients that come meanwhile wait for the same daemon.
+/// Starts a daemon and connects to it. Clients that come meanwhile wait for the same daemon. Where the daemon `older` answers, it is
+/// ended first if it is idle.
 ///
 /// Nothing but the daemon itself touches its instance lock: a client that tried it, if only to look, could make a daemon fail that
 /// starts at that moment. Who holds the lock is learnt from the exit code of a daemon that did not get it.
-pub(crate) async fn start(target: &Target, plan: &StartPlan) -> Result<Session, Error> {
+pub(crate) async fn start(
+    target: &Target,
+    plan: &StartPlan,
+    older: Option<i32>,
+) -> Result<Session, Error> {
     let deadline = Instant::now() + plan.timeout;
     let daemon = find_daemon(plan)?;
     create_private(&plan.data_dir.join(barista_locate::RUN_DIR))?;
@@ -43,7 +49,10 @@ pub(crate) async fn start(target: &Target, plan: &StartPlan) -> Result<Session, 
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(source) => return Err(io_error("lock", start_lock_path(plan), source)),
         }
-        if let Some(session) = probe(target).await? {
+        // A look is a connection, too, and would make the older daemon seem busy to the one who holds the lock.
+        if older.is_none()
+            && let Some(session) = probe(target, None).await?
+        {
             return Ok(session);
         }
         if Instant::now() >= deadline {
@@ -54,7 +63,10 @@ pub(crate) async fn start(target: &Target, plan: &StartPlan) -> Result<Session, 
         }
         sleep(backoff.pause()).await;
     };
-    run_until_one_answers(target, plan, &daemon, deadline).await
+    if let Some(older) = older {
+        replace::retire(target, older).await?;
+    }
+    run_until_one_answers(target, plan, &daemon, older, deadline).await
 }
 
 /// Runs the daemon, again and again while another one that does not answer holds the data directory: it may be stopping.
@@ -62,6 +74,7 @@ async fn run_until_one_answers(
     target: &Target,
     plan: &StartPlan,
     daemon: &Path,
+    leaving: Option<i32>,
     deadline: Instant,
 ) -> Result<Session, Error> {
     // Each attempt is a process, and a daemon that is stopping may take 10 s.
@@ -69,10 +82,10 @@ async fn run_until_one_answers(
     let mut held = false;
     loop {
         // Whoever had the start lock before may have started one.
-        if let Some(session) = probe(target).await? {
+        if let Some(session) = probe(target, leaving).await? {
             return Ok(session);
         }
-        match launch(target, plan, daemon, deadline).await? {
+        match launch(target, plan, daemon, leaving, deadline).await? {
             Launch::Answers(session) => return Ok(session),
             Launch::Held => held = true,
             Launch::Late if held => {}
@@ -103,11 +116,14 @@ enum Launch {
     Late,
 }
 
-/// The daemon that is there, or `None` where there is none or only one on its way out.
-async fn probe(target: &Target) -> Result<Option<Session>, Error> {
+/// The daemon that is there, or `None` where there is none or only one on its way out, as the daemon `leaving` is.
+async fn probe(target: &Target, leaving: Option<i32>) -> Result<Option<Session>, Error> {
     match Session::open(target).await {
         Ok(session) => Ok(Some(session)),
         Err(error) if error.is_absence() => Ok(None),
+        Err(error) if leaving.is_some() && error.older_daemon() == leaving => Ok(None),
+        // It takes no more connections, and has yet to close its socket.
+        Err(Error::Unresponsive { .. }) if leaving.is_some() => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -117,6 +133,7 @@ async fn launch(
     target: &Target,
     plan: &StartPlan,
     daemon: &Path,
+    leaving: Option<i32>,
     deadline: Instant,
 ) -> Result<Launch, Error> {
     let mut child = spawn(plan, daemon)?;
@@ -134,7 +151,8 @@ async fn launch(
                 }
             }
             () = sleep(backoff.pause()) => {
-                if let Some(session) = probe(target).await? {
+                let found = probe(target, leaving).await;
+                if let Some(session) = found.map_err(|error| outdated(plan, daemon, error))? {
                     return Ok(Launch::Answers(session));
                 }
                 if Instant::now() >= deadline {
@@ -143,6 +161,18 @@ async fn launch(
             }
         }
     }
+}
+
+/// Says whose fault it is when the daemon that was just started is an older one: another restart would change nothing.
+fn outdated(plan: &StartPlan, daemon: &Path, error: Error) -> Error {
+    if error.older_daemon().is_none() {
+        return error;
+    }
+    let reason = format!(
+        "{} is of an older release than this client; install both from the same release",
+        daemon.display()
+    );
+    failed(plan, reason)
 }
 
 /// Runs the daemon detached. It outlives this process, so its errors go to a file: a pipe without a reader would end it later.

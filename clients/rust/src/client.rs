@@ -1,7 +1,7 @@
 //! The client: one shared connection, and calls that outlast a restart of the daemon.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -68,10 +68,10 @@ impl Client {
         Arc::clone(&self.session().info)
     }
 
-    /// The socket.
+    /// The socket, as it is published just now.
     #[must_use]
-    pub fn socket(&self) -> &Path {
-        &self.shared.target.socket
+    pub fn socket(&self) -> PathBuf {
+        self.shared.target.socket()
     }
 
     pub(crate) fn target(&self) -> &Arc<Target> {
@@ -138,7 +138,7 @@ impl Client {
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
         match timeout_at(deadline, send(session.channel.clone(), request)).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(Error::from_status(&status, self.socket(), limit)),
+            Ok(Err(status)) => Err(Error::from_status(&status, &self.socket(), limit)),
             Err(_) => Err(Error::TimedOut { after: limit }),
         }
     }

@@ -54,7 +54,7 @@ pub enum Error {
         reason: String,
     },
     /// The daemon serves no revision of the protocol that this library speaks.
-    #[error("{}", mismatch(*client, *daemon_min, *daemon_max, version, *pid))]
+    #[error("{}", mismatch(*client, *daemon_min, *daemon_max, version, *pid, kept.as_deref()))]
     ProtocolMismatch {
         /// The revision that this library speaks.
         client: i32,
@@ -66,6 +66,8 @@ pub enum Error {
         version: String,
         /// The daemon's process.
         pid: i32,
+        /// Why an older daemon was not replaced, as in "busy (watching: 2, …)". `None`: replacing it was not allowed, or is no remedy.
+        kept: Option<String>,
     },
     /// The operating system does not let this process connect to the socket.
     #[error("cannot connect to {}: {source}", socket.display())]
@@ -242,6 +244,19 @@ impl Error {
             || self.reason() == ErrorReason::ShuttingDown
     }
 
+    /// The process of the daemon that turned out to be older than this client.
+    pub(crate) fn older_daemon(&self) -> Option<i32> {
+        match self {
+            Self::ProtocolMismatch {
+                client,
+                daemon_max,
+                pid,
+                ..
+            } if daemon_max < client => Some(*pid),
+            _ => None,
+        }
+    }
+
     /// Whether a new connection is needed before the call is worth repeating.
     pub(crate) fn needs_connection(&self) -> bool {
         self.is_absence() || matches!(self, Self::Unresponsive { .. } | Self::StartFailed { .. })
@@ -315,16 +330,26 @@ fn unresponsive_advice(pid: Option<i32>) -> String {
     }
 }
 
-fn mismatch(client: i32, min: i32, max: i32, version: &str, pid: i32) -> String {
+fn mismatch(
+    client: i32,
+    min: i32,
+    max: i32,
+    version: &str,
+    pid: i32,
+    kept: Option<&str>,
+) -> String {
     let (older, advice) = if client < min {
         (
-            "this client is older",
-            "update the client to the daemon's release".to_owned(),
+            "this client is older".to_owned(),
+            "update the client to the daemon's release",
         )
     } else {
         (
-            "the daemon is older",
-            "restart it with `barista daemon restart`".to_owned(),
+            kept.map_or_else(
+                || "the daemon is older".to_owned(),
+                |kept| format!("the daemon is older and {kept}"),
+            ),
+            "restart it with `barista daemon restart`",
         )
     };
     format!(
@@ -435,7 +460,7 @@ mod tests {
 
     #[test]
     fn a_mismatch_says_who_is_older_and_what_to_do() {
-        let text = |daemon_min, daemon_max| {
+        let text = |daemon_min, daemon_max, kept: Option<&str>| {
             let version = "0.9.0".to_owned();
             Error::ProtocolMismatch {
                 client: 2,
@@ -443,15 +468,19 @@ mod tests {
                 daemon_max,
                 version,
                 pid: 42,
+                kept: kept.map(str::to_owned),
             }
             .to_string()
         };
         assert_eq!(
-            text(1, 1),
+            text(1, 1, None),
             "the daemon (version 0.9.0, process 42) speaks protocol 1 to 1 and this client 2: the daemon is older; \
              restart it with `barista daemon restart`"
         );
-        assert!(text(3, 4).contains("this client is older; update the client"));
+        assert!(text(1, 1, Some("busy (watching: 2)")).ends_with(
+            "the daemon is older and busy (watching: 2); restart it with `barista daemon restart`"
+        ));
+        assert!(text(3, 4, None).contains("this client is older; update the client"));
     }
 
     #[test]

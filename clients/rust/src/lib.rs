@@ -37,7 +37,7 @@
 //! running when it answers an RPC; what lock and socket files say is not asked. Where none answers, [`Client::connect`] starts
 //! `baristad`, unless [`Autostart::Never`] says not to, and many clients that come at once start one. Whom it talks to is checked on every
 //! connection: the daemon must run as this user or as root, and must serve the [revision of the protocol](PROTOCOL) that this library
-//! speaks.
+//! speaks. An older daemon that is idle is replaced where a daemon may be started at all; a busy one is reported.
 //!
 //! # When the daemon goes away
 //!
@@ -62,6 +62,7 @@ mod client;
 mod error;
 mod notification;
 mod options;
+mod replace;
 mod session;
 mod target;
 mod wait;

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub enum Autostart {
     /// Never: where no daemon answers, the call fails with [`Error::NotRunning`](crate::Error::NotRunning).
     Never,
-    /// Start one, and wait until it answers.
+    /// Start one, and wait until it answers. One that is older than the client and idle is ended first.
     Allowed {
         /// The daemon's program. `None`: `baristad` beside the current program, else the first one on `PATH`.
         daemon: Option<PathBuf>,

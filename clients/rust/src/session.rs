@@ -25,22 +25,38 @@ pub(crate) const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) struct Session {
     pub(crate) channel: Channel,
     pub(crate) info: Arc<ServerInfo>,
+    /// The process that opened the socket, where the system tells.
+    pub(crate) peer: Option<i32>,
 }
 
 impl Session {
-    /// Connects to the daemon, and starts one where none is there if the target has a plan for that and `may_start` says so.
+    /// Connects to the daemon, and starts one where none is there, or only an older one that is idle, if the target has a plan for that
+    /// and `may_start` says so.
     pub(crate) async fn establish(target: &Target, may_start: bool) -> Result<Self, Error> {
         match Self::open(target).await {
-            Err(error) if error.is_absence() && may_start => match &target.start {
-                Some(plan) => Box::pin(autostart::start(target, plan)).await,
-                None => Err(error),
-            },
+            Err(error) if may_start && (error.is_absence() || error.older_daemon().is_some()) => {
+                match &target.start {
+                    Some(plan) => {
+                        Box::pin(autostart::start(target, plan, error.older_daemon())).await
+                    }
+                    None => Err(error),
+                }
+            }
             outcome => outcome,
         }
     }
 
-    /// Connects to the daemon that is there. It counts as there when it answers an RPC, whatever files say.
+    /// Connects to the daemon that is there, if it serves our protocol.
     pub(crate) async fn open(target: &Target) -> Result<Self, Error> {
+        let session = Self::open_any(target).await?;
+        if serves_our_protocol(&session.info) {
+            return Ok(session);
+        }
+        Err(session.mismatch(None))
+    }
+
+    /// Connects to the daemon that is there, whatever it serves. It counts as there when it answers an RPC, whatever files say.
+    pub(crate) async fn open_any(target: &Target) -> Result<Self, Error> {
         let limit = target.connect_timeout;
         let mut peer = None;
         match timeout(limit, Self::open_unlimited(target, &mut peer)).await {
@@ -63,7 +79,20 @@ impl Session {
         Ok(Self {
             channel,
             info: Arc::new(info),
+            peer: *peer,
         })
+    }
+
+    /// The error for a daemon that does not serve our protocol, and why it was not replaced, where that was looked into.
+    pub(crate) fn mismatch(&self, kept: Option<String>) -> Error {
+        Error::ProtocolMismatch {
+            client: PROTOCOL,
+            daemon_min: self.info.protocol_min,
+            daemon_max: self.info.protocol_max,
+            version: self.info.version.clone(),
+            pid: self.info.pid,
+            kept,
+        }
     }
 }
 
@@ -71,7 +100,7 @@ impl Session {
 async fn dial(target: &Target) -> Result<UnixStream, Error> {
     let mut backoff = Backoff::polling();
     loop {
-        match UnixStream::connect(&target.socket).await {
+        match UnixStream::connect(target.socket()).await {
             Ok(stream) => return Ok(stream),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 tokio::time::sleep(backoff.pause()).await;
@@ -100,31 +129,20 @@ async fn channel(target: &Target, stream: UnixStream) -> Result<Channel, Error> 
         .map_err(|error| target.disconnected(error.to_string()))
 }
 
-/// Asks the daemon who it is and compares the protocols. The caller limits the time.
+/// Asks the daemon who it is. The caller limits the time.
 async fn shake_hands(target: &Target, channel: Channel) -> Result<ServerInfo, Error> {
     let reply = AdminServiceClient::new(channel)
         .get_server_info(GetServerInfoRequest {})
         .await
-        .map_err(|status| Error::from_status(&status, &target.socket, target.connect_timeout))?;
-    let info = reply
+        .map_err(|status| Error::from_status(&status, &target.socket(), target.connect_timeout))?;
+    reply
         .into_inner()
         .info
-        .ok_or_else(|| Error::InvalidReply("GetServerInfo came without the info".to_owned()))?;
-    check_protocol(&info)?;
-    Ok(info)
+        .ok_or_else(|| Error::InvalidReply("GetServerInfo came without the info".to_owned()))
 }
 
-fn check_protocol(info: &ServerInfo) -> Result<(), Error> {
-    if (info.protocol_min..=info.protocol_max).contains(&PROTOCOL) {
-        return Ok(());
-    }
-    Err(Error::ProtocolMismatch {
-        client: PROTOCOL,
-        daemon_min: info.protocol_min,
-        daemon_max: info.protocol_max,
-        version: info.version.clone(),
-        pid: info.pid,
-    })
+fn serves_our_protocol(info: &ServerInfo) -> bool {
+    (info.protocol_min..=info.protocol_max).contains(&PROTOCOL)
 }
 
 #[cfg(test)]
@@ -133,22 +151,16 @@ mod tests {
 
     #[test]
     fn the_protocol_must_lie_in_the_range_of_the_daemon() {
-        let check = |protocol_min, protocol_max| {
-            check_protocol(&ServerInfo {
+        let serves = |protocol_min, protocol_max| {
+            serves_our_protocol(&ServerInfo {
                 protocol_min,
                 protocol_max,
                 ..ServerInfo::default()
             })
         };
-        assert!(check(PROTOCOL, PROTOCOL).is_ok());
-        assert!(check(0, PROTOCOL + 5).is_ok());
-        assert!(matches!(
-            check(PROTOCOL + 1, PROTOCOL + 2),
-            Err(Error::ProtocolMismatch { .. })
-        ));
-        assert!(matches!(
-            check(0, PROTOCOL - 1),
-            Err(Error::ProtocolMismatch { .. })
-        ));
+        assert!(serves(PROTOCOL, PROTOCOL));
+        assert!(serves(0, PROTOCOL + 5));
+        assert!(!serves(PROTOCOL + 1, PROTOCOL + 2));
+        assert!(!serves(0, PROTOCOL - 1));
     }
 }

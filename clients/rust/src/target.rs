@@ -1,7 +1,9 @@
 //! Which daemon is meant: the options with every path resolved.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,8 +14,11 @@ use crate::options::{Autostart, ConnectOptions};
 /// Where a daemon is, and how it may be started.
 #[derive(Debug)]
 pub(crate) struct Target {
-    pub(crate) socket: PathBuf,
-    /// Where the daemon keeps its lock.
+    /// The socket that the caller named, or the one that the data directory's path leads to.
+    usual_socket: PathBuf,
+    /// Whether a daemon may publish another one: not where the caller named it.
+    may_be_published: bool,
+    /// Where the daemon keeps its lock, and publishes its socket.
     run_dir: PathBuf,
     /// How to start a daemon; `None` where that is not allowed.
     pub(crate) start: Option<StartPlan>,
@@ -44,7 +49,8 @@ impl Target {
         if let Some(socket) = options.socket {
             let run_dir = socket.parent().map(Path::to_owned).unwrap_or_default();
             return Ok(Self {
-                socket,
+                usual_socket: socket,
+                may_be_published: false,
                 run_dir,
                 start: None,
                 connect_timeout,
@@ -72,13 +78,23 @@ impl Target {
         let socket = barista_locate::socket_path(&data_dir, uid);
         let run_dir = data_dir.join(barista_locate::RUN_DIR);
         Ok(Self {
-            socket,
+            usual_socket: socket,
+            may_be_published: true,
             run_dir,
             start,
             connect_timeout,
             call_timeout,
             uid,
         })
+    }
+
+    /// The socket: the one that a daemon has published in the data directory, which its configuration may have put anywhere, else the usual
+    /// one. Looked up each time, as the next daemon may be configured otherwise.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.may_be_published
+            .then(|| published_socket(&self.run_dir, self.uid))
+            .flatten()
+            .unwrap_or_else(|| self.usual_socket.clone())
     }
 
     /// The process that says it holds the data directory, from its lock file. Only good for telling people: the file
@@ -92,10 +108,11 @@ impl Target {
     /// Checks that nobody but this user or root can have put the socket there.
     pub(crate) fn check_socket_file(&self) -> Result<(), Error> {
         let fallback = barista_locate::fallback_socket_dir(self.uid);
-        if self.socket.parent() == Some(&fallback) {
+        let socket = self.socket();
+        if socket.parent() == Some(&fallback) {
             self.check_fallback_dir(&fallback)?;
         }
-        let metadata = fs::metadata(&self.socket).map_err(|source| self.dial_error(source))?;
+        let metadata = fs::metadata(&socket).map_err(|source| self.dial_error(source))?;
         self.check_owner(metadata.uid(), "its file")
     }
 
@@ -124,14 +141,14 @@ impl Target {
 
     fn untrusted(&self, reason: String) -> Error {
         Error::UntrustedSocket {
-            socket: self.socket.clone(),
+            socket: self.socket(),
             reason,
         }
     }
 
     /// Translates what the system said about reaching the socket.
     pub(crate) fn dial_error(&self, source: io::Error) -> Error {
-        let socket = self.socket.clone();
+        let socket = self.socket();
         match source.kind() {
             // Reset: the daemon ended while the connection was in its queue.
             io::ErrorKind::NotFound
@@ -147,7 +164,7 @@ impl Target {
 
     pub(crate) fn unresponsive(&self, pid: Option<i32>, waited: Duration) -> Error {
         Error::Unresponsive {
-            socket: self.socket.clone(),
+            socket: self.socket(),
             pid,
             waited,
         }
@@ -155,10 +172,21 @@ impl Target {
 
     pub(crate) fn disconnected(&self, reason: impl Into<String>) -> Error {
         Error::Disconnected {
-            socket: self.socket.clone(),
+            socket: self.socket(),
             reason: reason.into(),
         }
     }
+}
+
+/// The path in the file in which a daemon publishes its socket. Only a file of this user or root counts.
+fn published_socket(run_dir: &Path, uid: u32) -> Option<PathBuf> {
+    let file = run_dir.join(barista_locate::SOCKET_PATH_FILE);
+    let metadata = fs::symlink_metadata(&file).ok()?;
+    if !metadata.is_file() || (metadata.uid() != uid && metadata.uid() != 0) {
+        return None;
+    }
+    let path = PathBuf::from(OsString::from_vec(fs::read(&file).ok()?));
+    path.is_absolute().then_some(path)
 }
 
 fn locate(flag: Option<&Path>) -> Result<PathBuf, Error> {
@@ -201,7 +229,8 @@ mod tests {
 
     fn target(uid: u32) -> Target {
         Target {
-            socket: "/d/run/barista.sock".into(),
+            usual_socket: "/d/run/barista.sock".into(),
+            may_be_published: false,
             run_dir: "/d/run".into(),
             start: None,
             connect_timeout: Duration::ZERO,
@@ -265,8 +294,27 @@ mod tests {
         let target = Target::resolve(options).expect("resolved");
         let canonical = fs::canonicalize(&real).expect("a canonical path");
         assert_eq!(
-            target.socket,
+            target.socket(),
             barista_locate::socket_path(&canonical, target.uid)
         );
+    }
+
+    #[test]
+    fn a_socket_that_a_daemon_published_is_found() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let options = ConnectOptions::new()
+            .data_dir(directory.path().to_owned())
+            .autostart(Autostart::Never);
+        let target = Target::resolve(options).expect("resolved");
+        let usual = target.socket();
+        let run = directory.path().join(barista_locate::RUN_DIR);
+        fs::create_dir(&run).expect("a directory");
+        let published = run.join(barista_locate::SOCKET_PATH_FILE);
+        fs::write(&published, "/elsewhere/s.sock").expect("a file");
+        assert_eq!(target.socket(), Path::new("/elsewhere/s.sock"));
+        fs::write(&published, "not absolute").expect("a file");
+        assert_eq!(target.socket(), usual);
+        fs::remove_file(&published).expect("removed");
+        assert_eq!(target.socket(), usual);
     }
 }

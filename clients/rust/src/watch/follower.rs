@@ -75,7 +75,7 @@ impl Follower {
             Ok(Err(status)) => {
                 return Err(Error::from_status(
                     &status,
-                    &self.target.socket,
+                    &self.target.socket(),
                     SILENCE_LIMIT,
                 ));
             }
@@ -113,7 +113,7 @@ impl Follower {
         let reply = timeout(limit, stub.watch_notifications(request))
             .await
             .map_err(|_| Error::TimedOut { after: limit })?
-            .map_err(|status| Error::from_status(&status, &self.target.socket, limit))?;
+            .map_err(|status| Error::from_status(&status, &self.target.socket(), limit))?;
         self.stream = Some(reply.into_inner());
         Ok(())
     }

@@ -3,6 +3,8 @@
 // The definition has a message of this name, too.
 use std::option::Option;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use barista_client::pb::admin::v1::*;
@@ -84,6 +86,16 @@ impl Daemon {
 
     /// The same, with this to say about itself.
     pub(crate) fn start_as(socket: &Path, info: ServerInfo) -> Self {
+        let admin = Admin {
+            info,
+            status: None,
+            farewell: None,
+        };
+        Self::start_with(socket, admin)
+    }
+
+    /// The same, with all of its administration.
+    pub(crate) fn start_with(socket: &Path, admin: Admin) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -95,7 +107,7 @@ impl Daemon {
             let _inside = runtime.enter();
             UnixListener::bind(socket).expect("a socket")
         };
-        runtime.spawn(serve(listener, info, sender));
+        runtime.spawn(serve(listener, admin, sender));
         Self {
             runtime: Some(runtime),
             calls,
@@ -161,11 +173,9 @@ impl Drop for Daemon {
     }
 }
 
-async fn serve(listener: UnixListener, info: ServerInfo, calls: mpsc::Sender<Call>) {
+async fn serve(listener: UnixListener, admin: Admin, calls: mpsc::Sender<Call>) {
     tonic::transport::Server::builder()
-        .add_service(admin::admin_service_server::AdminServiceServer::new(
-            Admin { info },
-        ))
+        .add_service(admin::admin_service_server::AdminServiceServer::new(admin))
         .add_service(
             notification::notification_service_server::NotificationServiceServer::new(Service {
                 calls,
@@ -209,8 +219,31 @@ impl Home {
     }
 }
 
-struct Admin {
-    info: ServerInfo,
+/// What the daemon says about itself.
+pub(crate) struct Admin {
+    pub(crate) info: ServerInfo,
+    /// `None`: it does not know the call.
+    pub(crate) status: Option<ServerStatus>,
+    /// Set once the process shall end. It says one more time who it is, and ends when asked again.
+    pub(crate) farewell: Option<Farewell>,
+}
+
+/// The way out of a daemon that is not gone at once.
+#[derive(Clone, Default)]
+pub(crate) struct Farewell {
+    leaving: Arc<AtomicBool>,
+    said: Arc<AtomicBool>,
+}
+
+impl Farewell {
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asks a daemon on its way out for the second time.
+    fn ends_now(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst) && self.said.swap(true, Ordering::SeqCst)
+    }
 }
 
 #[tonic::async_trait]
@@ -219,6 +252,9 @@ impl admin::admin_service_server::AdminService for Admin {
         &self,
         _: Request<GetServerInfoRequest>,
     ) -> Result<Response<GetServerInfoResponse>, Status> {
+        if self.farewell.as_ref().is_some_and(Farewell::ends_now) {
+            std::process::exit(0);
+        }
         Ok(Response::new(GetServerInfoResponse {
             info: Some(self.info.clone()),
         }))
@@ -228,7 +264,12 @@ impl admin::admin_service_server::AdminService for Admin {
         &self,
         _: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
-        Err(Status::unimplemented("not in this play"))
+        match &self.status {
+            Some(status) => Ok(Response::new(GetStatusResponse {
+                status: Some(status.clone()),
+            })),
+            None => Err(Status::unimplemented("not in this play")),
+        }
     }
 
     async fn checkpoint(

@@ -6,5 +6,6 @@
 
 mod calls;
 mod daemon;
+mod replace;
 mod start;
 mod watch;

@@ -5,16 +5,24 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use barista_client::pb::admin::v1::ServerInfo;
+use barista_client::pb::admin::v1::{ServerInfo, ServerStatus};
 use barista_client::{Autostart, Client, ConnectOptions, Error};
 
-use crate::daemon::{Daemon, Home, soon};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::daemon::{Admin, Daemon, Farewell, Home, soon};
 
 /// Tells [`daemon_process`] that it is one, and where.
 const DATA_DIR: &str = "BARISTA_CLIENT_TEST_DATA_DIR";
+/// Tells it which revision of the protocol it speaks; 1 if it does not say.
+pub(crate) const PROTOCOL: &str = "BARISTA_CLIENT_TEST_PROTOCOL";
+/// Tells it how many watchers it has. It knows no status if this does not say.
+pub(crate) const WATCHERS: &str = "BARISTA_CLIENT_TEST_WATCHERS";
+/// Tells it to take its time to end.
+pub(crate) const LINGERS: &str = "BARISTA_CLIENT_TEST_LINGERS";
 
 /// Options that start `script` as the daemon of `home`'s data directory.
-fn options(home: &Home, script: &str) -> ConnectOptions {
+pub(crate) fn options(home: &Home, script: &str) -> ConnectOptions {
     let daemon = home.path().join("baristad");
     fs::write(&daemon, format!("#!/bin/sh\n{script}\n")).expect("a script");
     fs::set_permissions(&daemon, fs::Permissions::from_mode(0o755)).expect("permissions");
@@ -27,7 +35,7 @@ fn options(home: &Home, script: &str) -> ConnectOptions {
         .start_timeout(Duration::from_secs(10))
 }
 
-fn data_dir(home: &Home) -> PathBuf {
+pub(crate) fn data_dir(home: &Home) -> PathBuf {
     home.path().join("data")
 }
 
@@ -48,19 +56,44 @@ async fn daemon_process() {
         std::process::exit(75)
     };
     let pid = i32::try_from(std::process::id()).expect("a process id");
-    let info = ServerInfo {
-        protocol_min: 1,
-        protocol_max: 1,
-        pid,
-        ..ServerInfo::default()
+    let protocol = number(PROTOCOL).unwrap_or(1);
+    let admin = Admin {
+        info: ServerInfo {
+            protocol_min: protocol,
+            protocol_max: protocol,
+            pid,
+            ..ServerInfo::default()
+        },
+        status: number(WATCHERS).map(|watchers| ServerStatus {
+            watchers,
+            connections: 1,
+            ..ServerStatus::default()
+        }),
+        farewell: number(LINGERS).map(|_| farewell()),
     };
-    Daemon::start_as(&run_dir.join(barista_locate::SOCKET_FILE), info)
+    Daemon::start_with(&run_dir.join(barista_locate::SOCKET_FILE), admin)
         .serve_forever()
         .await;
 }
 
+fn number(name: &str) -> Option<i32> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// What SIGTERM begins.
+fn farewell() -> Farewell {
+    let farewell = Farewell::default();
+    let mut signals = signal(SignalKind::terminate()).expect("a signal handler");
+    let leaving = farewell.clone();
+    tokio::spawn(async move {
+        signals.recv().await;
+        leaving.leave();
+    });
+    farewell
+}
+
 /// A script that notes its process id and becomes [`daemon_process`].
-fn real_daemon() -> String {
+pub(crate) fn real_daemon() -> String {
     let program = std::env::current_exe().expect("this program");
     format!(
         "echo $$ >> \"$2/runs\"\n{DATA_DIR}=\"$2\" exec '{}' --exact start::daemon_process --ignored",
@@ -69,14 +102,14 @@ fn real_daemon() -> String {
 }
 
 /// The process ids of the daemons that a test has started. Ends them with the test, even when it fails.
-struct Runs(PathBuf);
+pub(crate) struct Runs(PathBuf);
 
 impl Runs {
-    fn of(home: &Home) -> Self {
+    pub(crate) fn of(home: &Home) -> Self {
         Self(data_dir(home).join("runs"))
     }
 
-    fn pids(&self) -> Vec<i32> {
+    pub(crate) fn pids(&self) -> Vec<i32> {
         let text = fs::read_to_string(&self.0).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
