@@ -117,7 +117,7 @@ async fn a_process_of_another_user_is_not_served() {
                 "--ignored",
                 "--nocapture",
             ])
-            .env("SOCKET", socket)
+            .env("SOCKET", &socket)
             .uid(uid);
         beside(move || command.output().expect("it runs"))
     };
@@ -152,4 +152,14 @@ async fn a_client_of_its_own() {
         Err(status) => println!("refused: {status}"),
         Ok(reply) => println!("served: {reply:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_client_finds_a_socket_that_the_configuration_put_elsewhere() {
+    let elsewhere = tempfile::tempdir().expect("a temporary directory");
+    let socket = elsewhere.path().join("here.sock");
+    let config = format!("[server]\nsocket = \"{}\"\n", socket.display());
+    let daemon = TestDaemon::configured(&config).await;
+    assert_eq!(daemon.client().socket(), socket);
+    assert_eq!(daemon.ask("Found?").await.id, 1);
 }

@@ -29,7 +29,7 @@ async fn a_missing_data_directory_is_created_for_its_user_alone() {
     let data_dir = daemon.home().data_dir();
     assert_eq!(mode(data_dir), 0o700);
     assert_eq!(mode(&data_dir.join("run")), 0o700);
-    assert_eq!(mode(daemon.client().socket()), 0o600);
+    assert_eq!(mode(&daemon.client().socket()), 0o600);
     assert_eq!(mode(&daemon.home().database()), 0o600);
 }
 

@@ -4,7 +4,8 @@
 //! agreement and nothing else: it opens no database and speaks no protocol.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -146,6 +147,19 @@ pub fn socket_path(data_dir: &Path, uid: u32) -> PathBuf {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     fallback_socket_dir(uid).join(format!("{name}.sock"))
+}
+
+/// The socket that a daemon has published in `run_dir`, the [`RUN_DIR`] of its data directory: its configuration may have put it anywhere.
+/// `None` where there is none; then it is at [`socket_path`], if a daemon runs at all. Only a file of user `uid` or root counts.
+#[must_use]
+pub fn published_socket(run_dir: &Path, uid: u32) -> Option<PathBuf> {
+    let file = run_dir.join(SOCKET_PATH_FILE);
+    let metadata = std::fs::symlink_metadata(&file).ok()?;
+    if !metadata.is_file() || (metadata.uid() != uid && metadata.uid() != 0) {
+        return None;
+    }
+    let path = PathBuf::from(OsString::from_vec(std::fs::read(&file).ok()?));
+    path.is_absolute().then_some(path)
 }
 
 /// The private directory of user `uid` for sockets whose proper path is too long. Whoever uses it must check that it is a directory of

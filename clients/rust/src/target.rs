@@ -1,9 +1,7 @@
 //! Which daemon is meant: the options with every path resolved.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -92,7 +90,7 @@ impl Target {
     /// one. Looked up each time, as the next daemon may be configured otherwise.
     pub(crate) fn socket(&self) -> PathBuf {
         self.may_be_published
-            .then(|| published_socket(&self.run_dir, self.uid))
+            .then(|| barista_locate::published_socket(&self.run_dir, self.uid))
             .flatten()
             .unwrap_or_else(|| self.usual_socket.clone())
     }
@@ -176,17 +174,6 @@ impl Target {
             reason: reason.into(),
         }
     }
-}
-
-/// The path in the file in which a daemon publishes its socket. Only a file of this user or root counts.
-fn published_socket(run_dir: &Path, uid: u32) -> Option<PathBuf> {
-    let file = run_dir.join(barista_locate::SOCKET_PATH_FILE);
-    let metadata = fs::symlink_metadata(&file).ok()?;
-    if !metadata.is_file() || (metadata.uid() != uid && metadata.uid() != 0) {
-        return None;
-    }
-    let path = PathBuf::from(OsString::from_vec(fs::read(&file).ok()?));
-    path.is_absolute().then_some(path)
 }
 
 fn locate(flag: Option<&Path>) -> Result<PathBuf, Error> {

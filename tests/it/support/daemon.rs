@@ -64,7 +64,7 @@ impl TestDaemon {
 
     /// The generated stubs, for what the client library would not do.
     pub(crate) async fn raw(&self) -> Raw {
-        Raw::connect(self.client.socket()).await
+        Raw::connect(&self.client.socket()).await
     }
 
     pub(crate) fn process(&self) -> &Process {

@@ -107,18 +107,20 @@ fn run_directory(data_dir: &Path) -> Option<Finding> {
     })
 }
 
-/// The socket's path as the daemon computes it, and what lies there.
+/// The socket's path, as a daemon has published it or else would compute it, and what lies there.
 fn socket(data_dir: &Path, uid: u32) -> Vec<Finding> {
     let canonical = fs::canonicalize(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-    let path = barista_locate::socket_path(&canonical, uid);
+    let usual = barista_locate::socket_path(&canonical, uid);
+    let published = barista_locate::published_socket(&canonical.join(RUN_DIR), uid);
     let mut findings = Vec::new();
-    if !path.starts_with(&canonical) {
+    if !usual.starts_with(&canonical) && published.is_none() {
         let text = format!(
             "the data directory's path is too long for a socket, which is {}",
-            path.display()
+            usual.display()
         );
         findings.push(Finding::note("socket", text));
     }
+    let path = published.unwrap_or(usual);
     let Ok(metadata) = fs::symlink_metadata(&path) else {
         return findings;
     };
