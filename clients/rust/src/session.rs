@@ -1,9 +1,12 @@
 //! One connection to a daemon that has been checked and has shaken hands.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
@@ -110,9 +113,41 @@ async fn dial(target: &Target) -> Result<UnixStream, Error> {
     }
 }
 
+/// A stream that says nothing of vectored writes: HTTP/2 then copies messages of up to 1 KiB into one buffer with their frames, so that
+/// calls that are made together share a system call.
+struct Gathering(UnixStream);
+
+impl AsyncRead for Gathering {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Gathering {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
 /// Speaks HTTP/2 over `stream`.
 async fn channel(target: &Target, stream: UnixStream) -> Result<Channel, Error> {
-    let mut stream = Some(TokioIo::new(stream));
+    let mut stream = Some(TokioIo::new(Gathering(stream)));
     // The transport asks again when the connection is gone; then there is no second one to give.
     let connector = service_fn(move |_: http::Uri| {
         std::future::ready(
