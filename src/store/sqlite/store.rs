@@ -268,7 +268,9 @@ impl NotificationStore for SqliteStore {
     async fn changes_after(&self, after: i64, limit: usize) -> Result<Vec<SharedChange>> {
         let (epoch, head) = (Arc::clone(&self.epoch), self.published());
         self.readers
-            .read(move |connection| journal::changes_after(connection, &epoch, after, head, limit))
+            .follow(move |connection| {
+                journal::changes_after(connection, &epoch, after, head, limit)
+            })
             .await
     }
 
