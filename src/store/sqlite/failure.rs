@@ -76,6 +76,12 @@ pub enum OpenError {
         /// The file.
         file: String,
     },
+    /// There is no space for it.
+    #[error("there is no space on the disk for {file}; free some, and start again")]
+    Full {
+        /// The file.
+        file: String,
+    },
     /// SQLite says no.
     #[error("{file} cannot be opened: {source}")]
     Sqlite {
@@ -98,6 +104,7 @@ impl OpenError {
         let file = path.display().to_string();
         match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { file },
+            Some(ErrorCode::DiskFull) => Self::Full { file },
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged {
                 file,
                 finding: source.to_string(),
