@@ -176,13 +176,10 @@ impl Notifications {
         self.store.count_open(limit).await
     }
 
-    /// What the journal keeps, and its epoch.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store.
-    pub async fn bounds(&self) -> Result<JournalBounds> {
-        self.store.bounds().await
+    /// The journal's epoch, which does not change while the daemon runs.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        self.store.epoch()
     }
 
     /// Answers an open notification.

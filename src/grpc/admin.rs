@@ -66,7 +66,7 @@ impl AdminService for Handler {
             build: format!("{} {}", env!("BARISTA_TARGET"), env!("BARISTA_PROFILE")),
             data_dir: identity.data_dir.display().to_string(),
             socket: identity.socket.display().to_string(),
-            epoch: self.notifications.bounds().await?.epoch,
+            epoch: self.notifications.epoch().to_owned(),
             pid: identity.pid,
             uid: identity.uid,
             backend: self.store.backend(),
