@@ -9,7 +9,7 @@ use clap::Args;
 use crate::app::App;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::identity::{self, ResponderArgs, SURFACE};
+use crate::identity::{ResponderArgs, SURFACE};
 use crate::picker::{self, Answer};
 use crate::render::inbox;
 use crate::time::Clock;
@@ -44,7 +44,7 @@ pub(crate) struct Respond {
 
 impl Respond {
     pub(crate) async fn run(self, app: &App) -> Result<Exit> {
-        let responder = self.responder.resolve(&identity::system);
+        let responder = self.responder.name();
         let typed = match (self.response, self.options) {
             (Some(response), _) => Some(Answer::Text(input::text(response)?)),
             (None, options) if !options.is_empty() => Some(Answer::Options(options)),
