@@ -19,6 +19,7 @@ mod output;
 mod picker;
 mod process;
 mod render;
+mod screen;
 mod shell;
 mod signals;
 mod span;
