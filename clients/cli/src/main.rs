@@ -37,6 +37,6 @@ fn main() -> ExitCode {
     complete::answer_shell();
     match args::Cli::try_parse() {
         Ok(cli) => app::run(cli).into(),
-        Err(error) => args::explain(&error).into(),
+        Err(error) => args::explain(error, std::env::args_os()).into(),
     }
 }

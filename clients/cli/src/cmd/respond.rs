@@ -102,12 +102,12 @@ fn closed(notification: &Notification) -> Failure {
     let why = match &notification.response {
         Some(response) if response.is_default => {
             format!(
-                "it has expired, with the default {:?}",
+                "it has expired, with the default \"{}\"",
                 text::line(&response.text)
             )
         }
         Some(response) => format!(
-            "it was already answered {:?}{by}",
+            "it was already answered \"{}\"{by}",
             text::line(&response.text)
         ),
         None => format!("it is already {}{by}", words::state(notification)),
