@@ -136,7 +136,6 @@ mod tests {
             "barista ask Which? --option a --option b --multiple --context - --request-id x",
             "barista notify Done text --type completion --tag a --tag b",
             "barista notify Done -m text --context -",
-            "barista help daemon start",
             "barista run -- cargo test --all",
             "barista inbox --state pending --agent a --type question --limit 5",
             "barista inbox --all -n 5",

@@ -90,8 +90,7 @@ impl Failure {
             return Self::new(exit_of(error), what, text::line(&why))
                 .next("barista doctor, or another data directory with --data-dir".to_owned());
         }
-        let fields = error.rpc().and_then(field::violations);
-        let why = fields.unwrap_or_else(|| text::line(&error.to_string()));
+        let why = why(error);
         Self::new(exit_of(error), what, why).next(next_of(error))
     }
 
@@ -134,6 +133,23 @@ impl Failure {
                 ..
             } => Some(format!("barista: {message}\nnext: {next}")),
         }
+    }
+}
+
+/// Why a call failed, in the words of this program where the daemon's are those of its API.
+fn why(error: &Error) -> String {
+    if let Some(violations) = error.rpc().and_then(field::violations) {
+        return violations;
+    }
+    let head = error
+        .rpc()
+        .and_then(|rpc| rpc.metadata.get("head_sequence"));
+    match (error.reason(), head) {
+        (ErrorReason::UnknownCursor, Some(head)) => format!(
+            "there is no such place among the changes that are kept; the last of them is number {}",
+            text::line(head)
+        ),
+        _ => text::line(&error.to_string()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use barista_client::pb::notification::v1::{Notification, Option as Choice};
+use inquire::list_option::ListOption;
 use inquire::{InquireError, MultiSelect, Select, Text};
 
 use crate::failure::{Failure, Result};
@@ -38,7 +39,10 @@ pub(crate) fn notification(open: Vec<Notification>, clock: &Clock) -> Result<Opt
         .into_iter()
         .map(|each| Line::new(each, clock, room))
         .collect();
-    let prompt = Select::new("Respond to", lines).with_page_size(PAGE);
+    let chosen = |line: ListOption<&Line>| format!("#{}", line.value.notification.id);
+    let prompt = Select::new("Respond to", lines)
+        .with_page_size(PAGE)
+        .with_formatter(&chosen);
     Ok(given(prompt.prompt())?.map(|line| line.notification))
 }
 
@@ -68,9 +72,13 @@ pub(crate) fn answer(notification: &Notification) -> Result<Option<Answer>> {
     if notification.allow_text {
         choices.push(Offer::free_text());
     }
+    // The answer stands behind the question once it is given.
+    let beside = room.saturating_sub(text::width(&question));
+    let chosen = |offer: ListOption<&Offer>| text::fit(&offer.value.text, beside);
     match given(
         Select::new(&question, choices)
             .with_page_size(PAGE)
+            .with_formatter(&chosen)
             .prompt(),
     )? {
         Some(Offer {
@@ -88,10 +96,19 @@ fn offers(notification: &Notification, room: usize) -> Vec<Offer> {
 
 fn several(question: &str, notification: &Notification, room: usize) -> Result<Option<Answer>> {
     let choices = offers(notification, room);
+    let beside = room.saturating_sub(text::width(question));
+    let list = |offers: &[ListOption<&Offer>]| {
+        let texts: Vec<&str> = offers
+            .iter()
+            .map(|offer| offer.value.text.as_str())
+            .collect();
+        text::fit(&texts.join(", "), beside)
+    };
     let chosen = given(
         MultiSelect::new(question, choices)
             .with_page_size(PAGE)
             .with_help_message("↑↓ to move, space to choose, enter to answer")
+            .with_formatter(&list)
             .prompt(),
     )?;
     let names = chosen.map(|chosen| chosen.into_iter().filter_map(|offer| offer.name).collect());

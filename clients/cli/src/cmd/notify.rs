@@ -23,7 +23,7 @@ pub(crate) struct Notify {
     /// The whole text, as ask takes it
     #[arg(
         long = "message",
-        short,
+        short = 'm',
         value_name = "TEXT",
         conflicts_with = "message"
     )]
