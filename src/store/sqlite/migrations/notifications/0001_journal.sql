@@ -56,7 +56,7 @@ INSERT INTO barista_meta (key, value) VALUES
 -- A row holds the columns that a change of state touches, as they were right after the change. There is no constraint that could fail: the
 -- conflict clause of an outer statement (OR IGNORE, OR REPLACE) applies inside triggers too, and would drop rows in silence.
 -- The next sequence is one more than the highest, so the last row must stay: a trigger keeps it. AUTOINCREMENT would do without, but it
--- writes a page more for each change, and inside a statement that changes several rows sqlite_sequence still has the value from before.
+-- looks its row up for each change, and inside a statement that changes several rows sqlite_sequence still has the value from before.
 -- The check can only fail for rows that do not come from a trigger: beside the highest integer SQLite would choose sequences at random.
 CREATE TABLE changes (
     seq INTEGER PRIMARY KEY CHECK (seq < 4611686018427387904),
