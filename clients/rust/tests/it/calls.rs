@@ -14,7 +14,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::daemon::{Daemon, Home, soon};
 
 /// An error as the daemon makes them.
-fn error(code: Code, reason: &str) -> Status {
+pub(crate) fn error(code: Code, reason: &str) -> Status {
     Status::with_error_details(
         code,
         "the test says so",
