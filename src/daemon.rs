@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Arguments, VERSION};
-use crate::config::Config;
+use crate::config::{self, Config, ConfigError};
 use crate::connection::{self, Incoming};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{StoreAdmin, WalLock, WalLockKind};
@@ -52,9 +52,14 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<InstanceError>() {
         return error.exit_code();
     }
-    let usage =
-        error.is::<crate::config::ConfigError>() || error.is::<barista_locate::LocateError>();
+    let usage = error.is::<ConfigError>() || error.is::<barista_locate::LocateError>();
     if usage { 2 } else { 1 }
+}
+
+/// What to do about `error`, from [`run`], where its own text does not say.
+#[must_use]
+pub fn remedy(error: &anyhow::Error) -> Option<String> {
+    error.downcast_ref().map(ConfigError::remedy)
 }
 
 /// Runs the daemon until a signal stops it.
@@ -67,6 +72,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         std::env::current_dir().context("the current directory is gone; change to another one")?;
     let variable = |name: &str| std::env::var_os(name);
     let located = barista_locate::data_dir(arguments.data_dir.as_deref(), variable, &current_dir)?;
+    config::refuse_unknown_variables(std::env::vars_os().map(|(name, _)| name))?;
     let config = Config::load(arguments, variable, &located.path)?;
     platform::make_new_files_private();
     let data_dir = open_data_dir(&located, &config)?;

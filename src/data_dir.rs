@@ -71,6 +71,38 @@ impl DataDir {
         Ok(data_dir)
     }
 
+    /// Checks a directory that may not be there yet as [`DataDir::open`] does, without making or changing anything: `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`DataDirError`] says which rule is broken, by which path, and what to do about it.
+    pub fn look(located: &Located, options: Options) -> Result<Option<Self>, DataDirError> {
+        let path = match located.path.canonicalize() {
+            Ok(path) => path,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(DataDirError::unreadable(&located.path, source)),
+        };
+        let us = Us::of_this_process();
+        let facts = Facts::of(&path).map_err(|source| DataDirError::unreadable(&path, source))?;
+        rules::data_directory(&facts, us).map_err(|rule| rule.broken_by(&path))?;
+        refuse_network(&path, options)?;
+        for name in [RUN_DIR, LOG_DIR] {
+            let inner = path.join(name);
+            match Facts::of(&inner) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(DataDirError::unreadable(&inner, source)),
+                Ok(facts) => {
+                    rules::directory(&facts, us).map_err(|rule| rule.broken_by(&inner))?;
+                }
+            }
+        }
+        Ok(Some(Self {
+            identity: facts.identity,
+            path,
+            us,
+        }))
+    }
+
     /// The directory, absolute and without symbolic links.
     #[must_use]
     pub fn path(&self) -> &Path {
