@@ -111,73 +111,89 @@ fn line(finding: &Finding) -> String {
     text
 }
 
+/// Looks at everything, whatever is wrong with the rest: a mistake in the configuration must not hide a damaged database.
 fn examine(arguments: &Arguments, what: Check) -> (Vec<Finding>, u8) {
-    let (located, config) = match configuration(arguments) {
-        Ok(found) => found,
+    let mut findings: Vec<Finding> = unknown_variable().into_iter().collect();
+    let located = match locate(arguments) {
+        Ok(located) => located,
         Err(finding) => return (vec![finding], EXIT_CONFIGURATION),
     };
-    let mut findings = vec![told_configuration(arguments, &located)];
-    let options = data_dir::Options {
-        allow_network_file_system: config.storage.allow_network_file_system,
+    let (config, finding) = configuration(arguments, &located);
+    findings.push(finding);
+    let misconfigured = is_sick(&findings);
+    findings.extend(data_directory(&located, &config, what));
+    let code = match (misconfigured, is_sick(&findings)) {
+        (true, _) => EXIT_CONFIGURATION,
+        (false, sick) => u8::from(sick),
     };
-    match DataDir::look(&located, options) {
-        Err(error) => findings.push(Finding::new(
-            Level::Problem,
-            "data directory",
-            error.to_string(),
-        )),
-        Ok(None) => {
-            let text = format!(
-                "{} does not exist; the daemon makes it",
-                located.path.display()
-            );
-            findings.push(Finding::new(Level::Note, "data directory", text));
-        }
-        Ok(Some(data_dir)) => {
-            findings.push(Finding::new(
-                Level::Good,
-                "data directory",
-                format!("{} ({})", data_dir.path().display(), located.source),
-            ));
-            findings.extend(held(&data_dir));
-            if what != Check::Config {
-                findings.extend(databases(&data_dir, what, SystemClock.now()));
-            }
-        }
-    }
-    let sick = findings
-        .iter()
-        .any(|finding| finding.level == Level::Problem);
-    (findings, u8::from(sick))
+    (findings, code)
 }
 
-/// Where the daemon would work and how it would be configured, or what is wrong with that.
-fn configuration(arguments: &Arguments) -> Result<(Located, Config), Finding> {
-    let problem = |text: String| Finding::new(Level::Problem, "configuration", text);
+fn is_sick(findings: &[Finding]) -> bool {
+    findings
+        .iter()
+        .any(|finding| finding.level == Level::Problem)
+}
+
+fn misconfigured(error: &ConfigError) -> Finding {
+    Finding::new(Level::Problem, "configuration", error.to_string()).remedy(error.remedy())
+}
+
+fn unknown_variable() -> Option<Finding> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let refused = config::refuse_unknown_variables(names).err()?;
+    Some(misconfigured(&refused))
+}
+
+fn locate(arguments: &Arguments) -> Result<Located, Finding> {
+    let problem = |text: String| Finding::new(Level::Problem, "data directory", text);
     let current_dir = std::env::current_dir().map_err(|error| {
         problem(format!("the current directory is gone: {error}")).remedy("change to another one")
     })?;
     let variable = |name: &str| std::env::var_os(name);
-    let located = barista_locate::data_dir(arguments.data_dir.as_deref(), variable, &current_dir)
-        .map_err(|error| problem(error.to_string()))?;
-    let refused = |error: ConfigError| problem(error.to_string()).remedy(error.remedy());
-    config::refuse_unknown_variables(std::env::vars_os().map(|(name, _)| name)).map_err(refused)?;
-    let config = Config::load(arguments, variable, &located.path).map_err(refused)?;
-    Ok((located, config))
+    barista_locate::data_dir(arguments.data_dir.as_deref(), variable, &current_dir)
+        .map_err(|error| problem(error.to_string()))
 }
 
-fn told_configuration(arguments: &Arguments, located: &Located) -> Finding {
+/// The configuration, or the default one where it has a mistake.
+fn configuration(arguments: &Arguments, located: &Located) -> (Config, Finding) {
+    let variable = |name: &str| std::env::var_os(name);
+    let config = match Config::load(arguments, variable, &located.path) {
+        Ok(config) => config,
+        Err(error) => return (Config::default(), misconfigured(&error)),
+    };
     let usual = located.path.join(barista_locate::CONFIG_FILE);
     let file = arguments.config.as_deref().unwrap_or(&usual);
-    if file.is_file() {
-        return Finding::new(
-            Level::Good,
-            "configuration",
-            format!("{} is valid", file.display()),
-        );
+    let (level, text) = if file.is_file() {
+        (Level::Good, format!("{} is valid", file.display()))
+    } else {
+        let text = format!("no {}: the defaults apply", file.display());
+        (Level::Note, text)
+    };
+    (config, Finding::new(level, "configuration", text))
+}
+
+fn data_directory(located: &Located, config: &Config, what: Check) -> Vec<Finding> {
+    let check = "data directory";
+    let options = data_dir::Options {
+        allow_network_file_system: config.storage.allow_network_file_system,
+    };
+    let data_dir = match DataDir::look(located, options) {
+        Ok(Some(data_dir)) => data_dir,
+        Ok(None) => {
+            let path = located.path.display();
+            let text = format!("{path} does not exist; the daemon makes it");
+            return vec![Finding::new(Level::Note, check, text)];
+        }
+        Err(error) => return vec![Finding::new(Level::Problem, check, error.to_string())],
+    };
+    let text = format!("{} ({})", data_dir.path().display(), located.source);
+    let mut findings = vec![Finding::new(Level::Good, check, text)];
+    findings.extend(held(&data_dir));
+    if what != Check::Config {
+        findings.extend(databases(&data_dir, what, SystemClock.now()));
     }
-    let text = format!("no {}: the defaults apply", file.display());
-    Finding::new(Level::Note, "configuration", text)
+    findings
 }
 
 /// Who holds the data directory, as far as the system tells.
