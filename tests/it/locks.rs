@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
 use barista_client::pb;
-use barista_client::pb::admin::v1::{CheckpointMode, CheckpointRequest};
+use barista_client::pb::admin::v1::{CheckIntegrityRequest, CheckpointMode, CheckpointRequest};
 use barista_client::pb::notification::v1::{
     CancelNotificationRequest, DismissNotificationRequest, ListNotificationsRequest, StartAt,
 };
@@ -130,6 +130,9 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
     daemon.connect().await;
     check("GetServerInfo");
     soon(client.get_status()).await.expect("a status");
+    soon(client.check_integrity(CheckIntegrityRequest::default()))
+        .await
+        .expect("a check");
     check("GetStatus");
     for mode in [CheckpointMode::Passive, CheckpointMode::Truncate] {
         let request = CheckpointRequest {
