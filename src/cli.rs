@@ -29,7 +29,7 @@ const LONG_VERSION: &str = concat!(
     after_long_help = crate::config::keys::manual(),
 )]
 pub struct Arguments {
-    /// The data directory; created if it is missing
+    /// The data directory; created if it is missing, and its parent is not
     ///
     /// By default BARISTA_DATA_DIR, else the nearest data/barista.toml in the current directory or above it, else
     /// $XDG_DATA_HOME/barista (~/.local/share/barista).

@@ -75,6 +75,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     config::refuse_unknown_variables(std::env::vars_os().map(|(name, _)| name))?;
     let config = Config::load(arguments, variable, &located.path)?;
     platform::make_new_files_private();
+    let is_new = !located.path.exists();
     let data_dir = open_data_dir(&located, &config)?;
     if arguments.detached {
         platform::leave_session().context("cannot leave the terminal's session")?;
@@ -83,6 +84,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     telemetry::init(&config.log, arguments.detached.then(|| data_dir.log_file()))?;
     let open_files = platform::raise_open_files_limit().unwrap_or(0);
     tracing::info!(version = VERSION, data_dir = %data_dir.path().display(), found = %located.source, open_files, "starting");
+    if is_new {
+        tracing::info!(data_dir = %data_dir.path().display(), "made the data directory");
+    }
     let socket = BoundSocket::open(&data_dir, config.server.socket.as_deref(), &instance)?;
     let outcome = serve_on(&config, &data_dir, &instance, socket, arguments.detached);
     match &outcome {

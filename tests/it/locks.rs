@@ -130,18 +130,16 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
     daemon.connect().await;
     check("GetServerInfo");
     soon(client.get_status()).await.expect("a status");
-    soon(client.check_integrity(CheckIntegrityRequest::default()))
-        .await
-        .expect("a check");
     check("GetStatus");
+    let thorough = CheckIntegrityRequest::default();
+    soon(client.check_integrity(thorough)).await.expect("sound");
+    check("CheckIntegrity");
     for mode in [CheckpointMode::Passive, CheckpointMode::Truncate] {
         let request = CheckpointRequest {
             mode: mode.into(),
             ..CheckpointRequest::default()
         };
-        soon(client.checkpoint(request))
-            .await
-            .expect("a checkpoint");
+        soon(client.checkpoint(request)).await.expect("done");
         check("Checkpoint");
     }
     assert_eq!(tried, methods(), "every method must be tried here");

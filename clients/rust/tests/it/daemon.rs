@@ -281,8 +281,8 @@ impl admin::admin_service_server::AdminService for Admin {
 
     async fn check_integrity(
         &self,
-        _: Request<admin::CheckIntegrityRequest>,
-    ) -> Result<Response<admin::CheckIntegrityResponse>, Status> {
+        _: Request<CheckIntegrityRequest>,
+    ) -> Result<Response<CheckIntegrityResponse>, Status> {
         Err(Status::unimplemented("not in this play"))
     }
 }
