@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::cli::{Arguments, Check, VERSION};
 use crate::config::{self, Config, ConfigError};
 use crate::daemon::SystemClock;
-use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
+use crate::data_dir::{self, DataDir, DataDirError, DatabaseFile, DatabasePath};
 use crate::domain::admin::{IntegrityDepth, IntegrityKind};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::store::sqlite::{Inspection, NOTIFICATIONS_FILE, backend_version, inspect};
@@ -185,7 +185,11 @@ fn data_directory(located: &Located, config: &Config, what: Check) -> Vec<Findin
             let text = format!("{path} does not exist; the daemon makes it");
             return vec![Finding::new(Level::Note, check, text)];
         }
-        Err(error) => return vec![Finding::new(Level::Problem, check, error.to_string())],
+        Err(error) => {
+            let text = "was not looked into, because of the data directory";
+            let unseen = Finding::new(Level::Note, "database", text);
+            return vec![refused(check, &error), unseen];
+        }
     };
     let text = format!("{} ({})", data_dir.path().display(), located.source);
     let mut findings = vec![Finding::new(Level::Good, check, text)];
@@ -194,6 +198,13 @@ fn data_directory(located: &Located, config: &Config, what: Check) -> Vec<Findin
         findings.extend(databases(&data_dir, what, SystemClock.now()));
     }
     findings
+}
+
+/// The finding for a rule that is broken. Its sentence ends with what to do about it, which stands on a line of its own here.
+fn refused(check: &'static str, error: &DataDirError) -> Finding {
+    let said = error.to_string();
+    let (text, remedy) = said.split_once("; ").unwrap_or((&said, ""));
+    Finding::new(Level::Problem, check, text).remedy(remedy)
 }
 
 /// Who holds the data directory, as far as the system tells.
@@ -222,7 +233,7 @@ fn databases(data_dir: &DataDir, what: Check, now: Timestamp) -> Vec<Finding> {
     let path = match data_dir.database(NOTIFICATIONS_FILE) {
         Ok(path) => path,
         Err(error) => {
-            findings.push(Finding::new(Level::Problem, "database", error.to_string()));
+            findings.push(refused("database", &error));
             return findings;
         }
     };
