@@ -10,6 +10,7 @@ mod crash;
 mod expiry;
 mod foreign;
 mod input;
+mod integrity;
 mod legacy;
 mod list;
 mod locks;
