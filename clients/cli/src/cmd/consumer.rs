@@ -7,7 +7,7 @@ use barista_client::pb::consumer::v1::{
     Consumer as Details, ConsumerPosition, ResetConsumerRequest, SetAsideEvent,
 };
 use barista_client::pb::notification::v1::{Cursor, NotificationEvent, WatchNotificationsRequest};
-use barista_client::{Client, WatchItem};
+use barista_client::{Client, Error, ErrorReason, WatchItem};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -158,10 +158,16 @@ impl Reset {
             }),
             ..Default::default()
         };
-        let moved = client
-            .reset_consumer(request)
-            .await
-            .map_err(|error| Failure::call(format!("cannot reset consumer {name}"), &error))?;
+        let failed = |error: Error| {
+            let failure = Failure::call(format!("cannot reset consumer {name}"), &error);
+            match error.reason() {
+                ErrorReason::UnknownCursor | ErrorReason::SequenceCompacted => {
+                    failure.next(format!("barista consumer reset {name}"))
+                }
+                _ => failure,
+            }
+        };
+        let moved = client.reset_consumer(request).await.map_err(failed)?;
         tell(app, &moved, &render::consumer::place(&moved))
     }
 }
