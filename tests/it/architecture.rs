@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 const MIGRATIONS: &[(&str, &str)] = &[
     (
         "notifications/0001_journal.sql",
-        "b07f38b641dbfe562f8ba2e2910939d652553de257513834d112da18b9d60e80",
+        "d963872d7ee49784e0bb903f9cb2e62a2c35d7fbf90f080a5fbfa826e5e0a6cc",
     ),
     (
         "notifications/0002_consumers.sql",
