@@ -2,7 +2,9 @@
 
 mod daemon;
 mod foreign;
+mod history;
 mod home;
+mod journal;
 mod process;
 mod raw;
 mod recorder;
