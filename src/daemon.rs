@@ -17,6 +17,7 @@ use crate::domain::admin::{StoreAdmin, WalLock, WalLockKind};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::notification::store::NotificationStore;
 use crate::domain::notifications::Notifications;
+use crate::failpoint::failpoint;
 use crate::grpc::admin::ServerIdentity;
 use crate::grpc::server::{self, Limits, Services};
 use crate::instance::{Instance, InstanceError};
@@ -77,7 +78,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     telemetry::init(&config.log, arguments.detached.then(|| data_dir.log_file()))?;
     let open_files = platform::raise_open_files_limit().unwrap_or(0);
     tracing::info!(version = VERSION, data_dir = %data_dir.path().display(), found = %located.source, open_files, "starting");
+    failpoint!("locked");
     let socket = BoundSocket::open(&data_dir, config.server.socket.as_deref(), &instance)?;
+    failpoint!("bound");
     let outcome = serve_on(&config, &data_dir, &instance, socket, arguments.detached);
     match &outcome {
         Ok(()) => tracing::info!("stopped"),

@@ -8,6 +8,8 @@ mod concurrency;
 mod contention;
 mod crash;
 mod expiry;
+#[cfg(feature = "failpoints")]
+mod faults;
 mod foreign;
 mod input;
 mod legacy;

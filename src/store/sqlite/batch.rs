@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use super::failure::{Failure, Severity, severity};
 use super::job::Job;
 use crate::domain::error::Error;
+use crate::failpoint::failpoint;
 
 /// What became of the jobs of a batch, before its commit.
 #[derive(Default)]
@@ -48,6 +49,7 @@ type Outcomes = rusqlite::Result<Vec<Option<Error>>>;
 
 fn run_all(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Outcomes {
     execute(connection, "SAVEPOINT batch")?;
+    failpoint!("savepoint");
     let outcomes = match run_together(connection, jobs)? {
         Some(outcomes) => outcomes,
         None => {
@@ -58,6 +60,7 @@ fn run_all(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Outcomes {
         }
     };
     execute(connection, "RELEASE batch")?;
+    failpoint!("released");
     Ok(outcomes)
 }
 

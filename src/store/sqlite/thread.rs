@@ -20,6 +20,7 @@ use super::writer::{Message, Opening, RETRY_AFTER, Shared, receive};
 use crate::data_dir::DataDirError;
 use crate::domain::admin::{CheckpointMode, CheckpointOutcome};
 use crate::domain::error::{Error, Result};
+use crate::failpoint::failpoint;
 
 /// How long without a write before the rest of the log is moved into the file. Not sooner: the next write then begins the log anew, which
 /// costs a second sync.
@@ -189,6 +190,7 @@ impl WriterThread {
             let reason = REOPENING.to_owned();
             return fail(jobs, &Error::DatabaseUnavailable { reason });
         };
+        failpoint!("before-begin");
         match lock::begin(&open.connection, &self.options, &self.shared, &jobs) {
             Ok(true) => self.transact(jobs),
             Ok(false) => fail(
@@ -206,6 +208,7 @@ impl WriterThread {
 
     /// Runs `jobs` in the transaction that has begun, and commits it.
     fn transact(&mut self, jobs: Vec<Box<dyn Job>>) {
+        failpoint!("begun");
         let Some(open) = &mut self.open else { return };
         let foreign = match open.notice_others(&self.expected) {
             Ok(foreign) => foreign,
@@ -222,6 +225,7 @@ impl WriterThread {
         match open.commit(foreign || !done.is_empty(), foreign) {
             Ok(head) => {
                 self.published(head, done.len(), foreign);
+                failpoint!("published");
                 self.answer(Ran { done, failed });
             }
             Err(error) => {
@@ -241,6 +245,7 @@ impl WriterThread {
             ran.failed
                 .into_iter()
                 .for_each(|(job, error)| job.fail(error));
+            failpoint!("answered");
         };
         match &self.runtime {
             Some(runtime) => drop(runtime.spawn(async { answer() })),
@@ -476,6 +481,7 @@ impl WriterThread {
                 reason: REOPENING.to_owned(),
             });
         };
+        failpoint!("before-checkpoint");
         let outcome = match checkpoint::checkpoint(&open.connection, mode) {
             Ok(outcome) => outcome,
             Err(error) if severity(&error) == Severity::Busy => {
@@ -488,6 +494,7 @@ impl WriterThread {
                 return Err(reason);
             }
         };
+        failpoint!("checkpointed");
         // Also when a reader kept it from finishing: an idle writer must not try again without end.
         self.checkpointed = checkpoint::frames();
         self.shared

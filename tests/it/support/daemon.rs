@@ -143,6 +143,20 @@ impl TestDaemon {
         ready(&self.process).await;
     }
 
+    /// Starts a daemon where one has ended, and kills it after `time`, be it ready or not.
+    pub(crate) async fn kill_after(&mut self, time: Duration) {
+        self.process = self.home.spawn();
+        // Any moment is a good one: nothing is waited for here.
+        tokio::time::sleep(time).await;
+        self.kill().await;
+    }
+
+    /// Starts a daemon where one has ended, which will end at `point`: see [`Home::spawn_armed`].
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn spawn_armed(&mut self, point: &str, time: u64) {
+        self.process = self.home.spawn_armed(point, time);
+    }
+
     /// Says that this test removes the changes before `sequence`; the journal must begin there at the end.
     pub(crate) fn expect_journal_from(&mut self, sequence: i64) {
         self.oldest = sequence;
