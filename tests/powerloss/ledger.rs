@@ -7,6 +7,7 @@ use barista::domain::notification::Notification;
 use barista::domain::notification::filter::{Filter, Order};
 use barista::domain::notification::store::{ListQuery, NotificationStore};
 use rusqlite::Connection;
+use tempfile::TempDir;
 
 use crate::disk::Files;
 use crate::real::{self, DATABASE};
@@ -24,7 +25,7 @@ pub(crate) enum Promise {
 
 /// Opens what a power cut has left with the real store, and says what is wrong with it.
 pub(crate) async fn check(files: &Files, promises: &[&Promise]) -> Result<(), String> {
-    let home = tempfile::tempdir().expect("a temporary directory");
+    let home = memory_directory();
     let directory = home.path().join("data");
     std::fs::create_dir(&directory).expect("a directory");
     for (name, content) in files {
@@ -35,6 +36,13 @@ pub(crate) async fn check(files: &Files, promises: &[&Promise]) -> Result<(), St
         let sizes: Vec<(&String, usize)> = files.iter().map(|(n, c)| (n, c.len())).collect();
         format!("{loss}; the files were {sizes:?}")
     })
+}
+
+/// A directory in memory, where the system has one: the syncs that count were recorded before, and those of a recovery take long.
+fn memory_directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a temporary directory")
 }
 
 async fn check_in(directory: &Path, promises: &[&Promise]) -> Result<(), String> {

@@ -36,6 +36,8 @@ pub(crate) enum Syncs {
     Honest,
     /// It says that it has synced, and has not.
     Skipped,
+    /// It syncs what files hold, and only says that it syncs their names.
+    NamesSkipped,
 }
 
 /// The steps so far.
@@ -106,7 +108,7 @@ impl Recording {
     }
 
     pub(crate) fn synced(&self, file: usize, begun: usize) {
-        if self.syncs == Syncs::Honest {
+        if self.syncs != Syncs::Skipped {
             self.push(Step::Synced { file, begun });
         }
     }

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once, OnceLock};
 
 use rusqlite::ffi::{
-    SQLITE_OK, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_syscall_ptr, sqlite3_vfs,
-    sqlite3_vfs_find, sqlite3_vfs_register,
+    SQLITE_OK, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs, sqlite3_vfs_find,
+    sqlite3_vfs_register,
 };
 
 use crate::recording::Recording;
@@ -24,6 +24,8 @@ use crate::recording::Recording;
 /// SQLite's word for the call that opens the directory of a file, to sync it.
 const OPEN_DIRECTORY: &CStr = c"openDirectory";
 
+/// Any system call, as SQLite's table has it.
+type SystemCall = unsafe extern "C" fn();
 type OpenDirectory = unsafe extern "C" fn(*const c_char, *mut c_int) -> c_int;
 
 /// What lies below: set once, before anybody opens a file.
@@ -83,7 +85,7 @@ fn register() {
     // SAFETY: called as SQLite's documentation says, with a name from its table.
     let found = unsafe { get(vfs, OPEN_DIRECTORY.as_ptr()) }.expect("a system call");
     // SAFETY: this is the type that SQLite gives the function of this name.
-    let open_directory: OpenDirectory = unsafe { std::mem::transmute(found) };
+    let open_directory = unsafe { std::mem::transmute::<SystemCall, OpenDirectory>(found) };
     let registered = BELOW.set(Below {
         vfs,
         open_directory,
@@ -91,9 +93,9 @@ fn register() {
     assert!(registered.is_ok(), "registered twice");
     let replacement: OpenDirectory = open_directory_recorded;
     // SAFETY: a function pointer as SQLite keeps all of them, to be called with the type that it has.
-    let replacement: sqlite3_syscall_ptr = Some(unsafe { std::mem::transmute(replacement) });
+    let replacement = unsafe { std::mem::transmute::<OpenDirectory, SystemCall>(replacement) };
     // SAFETY: as for `get` above.
-    let outcome = unsafe { set(vfs, OPEN_DIRECTORY.as_ptr(), replacement) };
+    let outcome = unsafe { set(vfs, OPEN_DIRECTORY.as_ptr(), Some(replacement)) };
     assert_eq!(outcome, SQLITE_OK);
     let trailer = c_int::try_from(size_of::<Trailer>()).expect("small");
     let recorder = Box::leak(Box::new(sqlite3_vfs {
