@@ -26,8 +26,8 @@ async fn a_killed_daemon_keeps_its_questions_waits_and_watches() {
 
 /// Some daemons die while they start, most while they serve, all with writes under way.
 ///
-/// Fails when `store/sqlite/thread.rs` answers the callers, or publishes the head, before the commit; when the request id is not stored with
-/// what it made; and when a watch does not resume behind what it handed out.
+/// Fails when `store/sqlite/thread.rs` answers the callers, or publishes the head, before the commit, and when `store/sqlite/notification.rs`
+/// does not store the request id with what it made.
 #[tokio::test]
 async fn kills_at_random_moments_lose_nothing_and_double_nothing() {
     let kills = if is_long() { 150 } else { 12 };

@@ -1,8 +1,13 @@
 //! The daemon ends at one point of its work, for the first time or a later one, and everybody goes on as if nothing had happened.
 //!
-//! Needs a daemon that was built with the feature `failpoints`; `tests/run` does that, in a target directory of its own.
+//! Fails when `store/sqlite/thread.rs` answers the callers, or publishes the head, before the commit, and when
+//! `store/sqlite/notification.rs` does not store the request id with what it made. A daemon that does not
+//! end at its point fails the test as well.
+//!
+//! Needs a daemon with the feature `failpoints`: `cargo test -p barista --features failpoints --test it faults`, as `tests/run` does.
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 
 use rustix::process::Signal;
 
@@ -121,4 +126,28 @@ async fn after_the_commit_of_a_migration() {
     process.ready().await.expect_err("it ends");
     let daemon = TestDaemon::start_in(home).await;
     daemon.ask("Deploy?").await;
+}
+
+/// Fails when the code has a point that nobody tries: put one more into any file.
+#[test]
+fn every_point_is_tried() {
+    let tried = include_str!("faults.rs");
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut found = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            for point in text.split("failpoint!(\"").skip(1) {
+                let point = point.split('"').next().unwrap_or_default();
+                found += 1;
+                assert!(tried.contains(&format!("\"{point}\"")), "{point}");
+            }
+        }
+    }
+    assert!(found > 15, "{found}");
 }

@@ -118,11 +118,11 @@ fn all(_: &mut Chance) -> Vec<Luck> {
     LUCKS.to_vec()
 }
 
-/// Fails when `store/sqlite/connection.rs` asks for less than `synchronous = FULL`, or when `store/sqlite/thread.rs` answers before the
+/// Fails when `store/sqlite/connection.rs` asks for `synchronous = NORMAL`, or when `store/sqlite/thread.rs` answers before the
 /// commit; the controls below show what a loss looks like.
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
-    let (rounds, random) = if is_long() { (40, 1500) } else { (6, 60) };
+    let (rounds, random) = if is_long() { (24, 1000) } else { (6, 60) };
     let seed = Chance::seed();
     let bench = Bench::new(Syncs::Honest);
     // A second life of the store: it finds a log, or the end of one, and begins another.

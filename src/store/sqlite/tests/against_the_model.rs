@@ -14,8 +14,8 @@ fn cases() -> u32 {
     }
 }
 
-/// Fails, for example, when `REQUEST_MEMORY` is an hour, when an expiry does not take the default response, when a page continues with the id
-/// that it ended with, or when the journal forgets who read something. The sequence that is printed is the shortest that still fails.
+/// Fails, for example, when `REQUEST_MEMORY` is half a minute, when an expiry does not take the default response, or when the trigger for
+/// updates forgets who read something. The sequence that is printed is the shortest found that still fails.
 #[test]
 fn any_sequence_of_operations_shows_what_the_model_shows() {
     let runtime = tokio::runtime::Builder::new_current_thread()
