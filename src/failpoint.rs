@@ -1,6 +1,6 @@
 //! Points at which a test ends the process, as a crash would.
 //!
-//! Without the feature `failpoints`, which only tests turn on, nothing of this is compiled. With it, `BARISTA_FAILPOINT=name:3` makes the
+//! Without the feature `failpoints`, which only tests turn on, nothing of this is compiled. With it, `BARISTA_TEST_FAILPOINT=name:3` makes the
 //! process end where it stands when it comes to that point for the third time. Failing with an error or a panic would prove less: a daemon
 //! that can still tidy up is not one that has crashed.
 
@@ -20,7 +20,7 @@ pub(crate) fn reach(name: &str) {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     static ARMED: LazyLock<Option<(String, AtomicU64)>> = LazyLock::new(|| {
-        let armed = std::env::var("BARISTA_FAILPOINT").ok()?;
+        let armed = std::env::var("BARISTA_TEST_FAILPOINT").ok()?;
         let (point, time) = armed.split_once(':')?;
         Some((point.to_owned(), AtomicU64::new(time.parse().ok()?)))
     });

@@ -218,7 +218,8 @@ const LAYERS: &str = "Later ones win: the default, barista.toml in the data dire
 #[must_use]
 pub fn manual() -> String {
     let mut text = String::from("Configuration keys:\n");
-    fill(&mut text, "  ", LAYERS);
+    // Paragraphs stay whole: clap fills them to the width of the terminal, and would break lines of another width twice.
+    let _ = writeln!(text, "  {LAYERS}");
     for key in KEYS {
         let Key {
             section,
@@ -235,8 +236,7 @@ pub fn manual() -> String {
         if let Some(flag) = key.flag {
             let _ = write!(text, ", {flag}");
         }
-        text.push('\n');
-        fill(&mut text, "      ", meaning);
+        let _ = write!(text, "\n      {meaning}\n");
     }
     text
 }

@@ -75,8 +75,9 @@ macro_rules! points {
 points! { survives;
     before_begin: "before-begin",
     after_begin: "begun",
-    after_the_savepoint: "savepoint",
-    after_the_savepoint_is_released: "released",
+    after_a_spoilt_batch_is_undone: "undone",
+    after_a_savepoint: "savepoint",
+    after_a_savepoint_is_released: "released",
     before_commit: "before-commit",
     after_commit_and_before_publishing: "committed",
     after_publishing_and_before_the_answer: "published",

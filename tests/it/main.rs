@@ -12,6 +12,7 @@ mod expiry;
 mod faults;
 mod foreign;
 mod input;
+mod integrity;
 mod legacy;
 mod list;
 mod locks;

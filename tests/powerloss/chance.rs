@@ -12,8 +12,8 @@ impl Chance {
 
     /// The seed of the environment, else a new one.
     pub(crate) fn seed() -> u64 {
-        match std::env::var("BARISTA_SEED") {
-            Ok(text) => text.parse().expect("BARISTA_SEED is a number"),
+        match std::env::var("BARISTA_TEST_SEED") {
+            Ok(text) => text.parse().expect("BARISTA_TEST_SEED is a number"),
             Err(_) => uuid::Uuid::new_v4().as_u64_pair().0,
         }
     }

@@ -132,13 +132,13 @@ async fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
     let steps = bench.recording.steps();
     let moments = moments(&steps, random, &mut Chance::of(seed));
     eprintln!(
-        "{} steps, cut at {} of them; to repeat the cuts: BARISTA_SEED={seed}",
+        "{} steps, cut at {} of them; to repeat the cuts: BARISTA_TEST_SEED={seed}",
         steps.len(),
         moments.len()
     );
     let lucks = if is_long() { all } else { one };
     let (count, first) = losses(&steps, &moments, seed, lucks).await;
-    assert_eq!(first, None, "{count} losses; BARISTA_SEED={seed}");
+    assert_eq!(first, None, "{count} losses; BARISTA_TEST_SEED={seed}");
     assert_has_everything(&steps);
 }
 

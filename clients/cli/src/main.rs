@@ -7,6 +7,7 @@ mod complete;
 mod doctor;
 mod exit;
 mod failure;
+mod field;
 mod hook;
 mod identity;
 mod input;
@@ -18,11 +19,14 @@ mod output;
 mod picker;
 mod process;
 mod render;
+mod screen;
+mod shell;
 mod signals;
 mod span;
 mod style;
 mod text;
 mod time;
+mod waiting;
 mod words;
 
 use std::process::ExitCode;
@@ -33,6 +37,6 @@ fn main() -> ExitCode {
     complete::answer_shell();
     match args::Cli::try_parse() {
         Ok(cli) => app::run(cli).into(),
-        Err(error) => args::explain(&error).into(),
+        Err(error) => args::explain(error, std::env::args_os()).into(),
     }
 }

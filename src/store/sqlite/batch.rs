@@ -24,71 +24,80 @@ pub(super) struct Aborted {
     pub(super) jobs: Vec<Box<dyn Job>>,
 }
 
-/// Runs `jobs` inside the open transaction, so that a bad one fails alone.
+/// What the jobs of a batch did together, see [`run_together`].
+pub(super) enum Together {
+    /// All of them ran, and those that failed left nothing behind.
+    Ran(Ran),
+    /// One failed after it had written something: the transaction must be undone, and the jobs run [apart](run_apart) in another.
+    Spoilt(Vec<Box<dyn Job>>),
+}
+
+/// Claims those of `jobs` that their callers still want.
+pub(super) fn claim(jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+    jobs.into_iter().filter(|job| job.claim()).collect()
+}
+
+/// Runs `jobs` inside the open transaction, one after the other, without savepoints.
 ///
-/// They share a savepoint at first: one for each job costs a tenth of the writer's time, as every page that a job changes is copied for
-/// its undoing. Only when a job fails after it has written something is all of it undone and repeated, each job in a savepoint of its own.
-pub(super) fn run(connection: &Connection, jobs: Vec<Box<dyn Job>>) -> Result<Ran, Aborted> {
-    let mut jobs: Vec<Box<dyn Job>> = jobs.into_iter().filter(|job| job.claim()).collect();
-    let outcomes = match run_all(connection, &mut jobs) {
-        Ok(outcomes) => outcomes,
-        Err(error) => return Err(Aborted { error, jobs }),
-    };
-    let mut ran = Ran::default();
-    for (job, outcome) in jobs.into_iter().zip(outcomes) {
-        match outcome {
-            None => ran.done.push(job),
-            Some(error) => ran.failed.push((job, error)),
-        }
-    }
-    Ok(ran)
-}
-
-/// Why each job failed, where it did. An error means that the transaction is lost.
-type Outcomes = rusqlite::Result<Vec<Option<Error>>>;
-
-fn run_all(connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Outcomes {
-    execute(connection, "SAVEPOINT batch")?;
-    failpoint!("savepoint");
-    let outcomes = match run_together(connection, jobs)? {
-        Some(outcomes) => outcomes,
-        None => {
-            execute(connection, "ROLLBACK TO batch")?;
-            jobs.iter_mut()
-                .map(|job| run_apart(connection, job.as_mut()))
-                .collect::<Outcomes>()?
-        }
-    };
-    execute(connection, "RELEASE batch")?;
-    failpoint!("released");
-    Ok(outcomes)
-}
-
-/// Runs all jobs one after the other. `None` where one left something behind that must be undone.
-fn run_together(
+/// While a savepoint is open SQLite keeps a copy of each page that each statement changes until the savepoint is released, which took two
+/// thirds of the writer's time. So the rare job that fails after it has written something costs the repetition of its batch.
+pub(super) fn run_together(
     connection: &Connection,
-    jobs: &mut [Box<dyn Job>],
-) -> rusqlite::Result<Option<Vec<Option<Error>>>> {
+    mut jobs: Vec<Box<dyn Job>>,
+) -> Result<Together, Aborted> {
     let mut outcomes = Vec::with_capacity(jobs.len());
-    for job in jobs {
+    for index in 0..jobs.len() {
         let before = connection.total_changes();
-        let failed = run_one(connection, job.as_mut())?;
-        if failed.is_some() && connection.total_changes() != before {
-            return Ok(None);
+        match run_one(connection, jobs[index].as_mut()) {
+            Ok(Some(_)) if connection.total_changes() != before => {
+                return Ok(Together::Spoilt(jobs));
+            }
+            Ok(outcome) => outcomes.push(outcome),
+            Err(error) => return Err(Aborted { error, jobs }),
         }
-        outcomes.push(failed);
     }
-    Ok(Some(outcomes))
+    Ok(Together::Ran(Ran::of(jobs, outcomes)))
+}
+
+/// Runs `jobs` inside the open transaction, each in a savepoint of its own, so that a bad one fails alone.
+pub(super) fn run_apart(
+    connection: &Connection,
+    mut jobs: Vec<Box<dyn Job>>,
+) -> Result<Ran, Aborted> {
+    let outcomes: rusqlite::Result<Vec<_>> = jobs
+        .iter_mut()
+        .map(|job| run_alone(connection, job.as_mut()))
+        .collect();
+    match outcomes {
+        Ok(outcomes) => Ok(Ran::of(jobs, outcomes)),
+        Err(error) => Err(Aborted { error, jobs }),
+    }
+}
+
+impl Ran {
+    /// Parts `jobs` by their outcomes: why each failed, where it did.
+    fn of(jobs: Vec<Box<dyn Job>>, outcomes: Vec<Option<Error>>) -> Self {
+        let mut ran = Self::default();
+        for (job, outcome) in jobs.into_iter().zip(outcomes) {
+            match outcome {
+                None => ran.done.push(job),
+                Some(error) => ran.failed.push((job, error)),
+            }
+        }
+        ran
+    }
 }
 
 /// Runs one job in a savepoint of its own.
-fn run_apart(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<Option<Error>> {
+fn run_alone(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<Option<Error>> {
     execute(connection, "SAVEPOINT job")?;
+    failpoint!("savepoint");
     let failed = run_one(connection, job)?;
     if failed.is_some() {
         execute(connection, "ROLLBACK TO job")?;
     }
     execute(connection, "RELEASE job")?;
+    failpoint!("released");
     Ok(failed)
 }
 

@@ -4,6 +4,8 @@ mod batch;
 mod checkpoint;
 mod connection;
 mod failure;
+mod inspect;
+mod integrity;
 mod job;
 mod journal;
 mod list;
@@ -22,4 +24,5 @@ mod writer;
 
 pub use connection::backend_version;
 pub use failure::OpenError;
+pub use inspect::{InspectError, Inspection, inspect};
 pub use store::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};

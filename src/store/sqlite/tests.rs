@@ -474,6 +474,21 @@ async fn removed_journal_rows_are_reported_and_never_skipped() {
 }
 
 #[tokio::test]
+async fn the_last_row_of_the_journal_stays_so_that_no_sequence_comes_twice() {
+    let bench = Bench::open();
+    bench.create("one").await.expect("created");
+    let two = bench.create("two").await.expect("created");
+    let foreign = bench.foreign();
+    foreign
+        .execute_batch("DELETE FROM changes")
+        .expect("deleted");
+    let three = bench.create("three").await.expect("created");
+    assert_eq!((two.sequence, three.sequence), (2, 3));
+    let refused = foreign.execute("INSERT INTO changes (seq) VALUES (9223372036854775807)", []);
+    assert!(refused.is_err(), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_job_that_fails_in_a_batch_fails_alone() {
     let bench = Bench::open();
     let foreign = bench.foreign();
@@ -481,16 +496,20 @@ async fn a_job_that_fails_in_a_batch_fails_alone() {
     foreign
         .execute_batch(
             "CREATE TRIGGER refuse BEFORE INSERT ON notifications WHEN NEW.title = 'bad'
-             BEGIN SELECT raise(ABORT, 'not here'); END",
+             BEGIN SELECT raise(ABORT, 'not here'); END;
+             CREATE TRIGGER refuse_late AFTER INSERT ON notifications WHEN NEW.title = 'worse'
+             BEGIN SELECT raise(FAIL, 'not here, and the row is left behind'); END",
         )
         .expect("a trigger");
-    let (one, bad, two) = tokio::join!(
+    let (one, bad, worse, two) = tokio::join!(
         bench.create("one"),
         bench.create("bad"),
+        bench.create("worse"),
         bench.create("two")
     );
     assert!(one.is_ok() && two.is_ok());
     assert!(matches!(bad, Err(Error::Internal(_))));
+    assert!(matches!(worse, Err(Error::Internal(_))));
     assert_eq!(bench.store.count_open(10).await.expect("a count"), 2);
     assert_eq!(*bench.store.head().borrow(), 2);
 }

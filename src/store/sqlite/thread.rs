@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::batch::{self, Aborted, Ran, execute};
+use super::batch::{self, Aborted, Ran, Together, execute};
 use super::checkpoint;
 use super::connection::check_library;
 use super::failure::{OpenError, Severity, severity};
@@ -186,13 +186,53 @@ impl WriterThread {
         if let Some(reason) = self.shared.unwritable() {
             return fail(jobs, &reason);
         }
-        let Some(open) = &self.open else {
+        if self.open.is_none() {
             let reason = REOPENING.to_owned();
             return fail(jobs, &Error::DatabaseUnavailable { reason });
+        }
+        if let Some(jobs) = self.begin(jobs) {
+            self.transact(jobs);
+        }
+    }
+
+    /// Runs `jobs` in the transaction that has begun, and commits it.
+    fn transact(&mut self, jobs: Vec<Box<dyn Job>>) {
+        failpoint!("begun");
+        let Some((foreign, jobs)) = self.notice_others(jobs) else {
+            return;
         };
+        let Some(open) = &self.open else { return };
+        match batch::run_together(&open.connection, batch::claim(jobs)) {
+            Ok(Together::Ran(ran)) => self.commit(foreign, ran),
+            Ok(Together::Spoilt(jobs)) => self.repeat(jobs),
+            Err(aborted) => self.abort(aborted),
+        }
+    }
+
+    /// Undoes the transaction, and runs `jobs` in another, so that the one that spoilt it fails alone.
+    fn repeat(&mut self, jobs: Vec<Box<dyn Job>>) {
+        if !self.undo() {
+            let reason = REOPENING.to_owned();
+            return fail(jobs, &Error::DatabaseUnavailable { reason });
+        }
+        failpoint!("undone");
+        let Some(jobs) = self.begin(jobs) else { return };
+        let Some((foreign, jobs)) = self.notice_others(jobs) else {
+            return;
+        };
+        let Some(open) = &self.open else { return };
+        match batch::run_apart(&open.connection, jobs) {
+            Ok(ran) => self.commit(foreign, ran),
+            Err(aborted) => self.abort(aborted),
+        }
+    }
+
+    /// Begins a transaction for `jobs`, which are returned where that succeeds and answered where it does not.
+    fn begin(&mut self, jobs: Vec<Box<dyn Job>>) -> Option<Vec<Box<dyn Job>>> {
+        let open = self.open.as_ref()?;
         failpoint!("before-begin");
         match lock::begin(&open.connection, &self.options, &self.shared, &jobs) {
-            Ok(true) => self.transact(jobs),
+            Ok(true) => return Some(jobs),
             Ok(false) => fail(
                 jobs,
                 &Error::DatabaseBusy {
@@ -204,34 +244,37 @@ impl WriterThread {
                 self.after_error(&error);
             }
         }
+        None
     }
 
-    /// Runs `jobs` in the transaction that has begun, and commits it.
-    fn transact(&mut self, jobs: Vec<Box<dyn Job>>) {
-        failpoint!("begun");
-        let Some(open) = &mut self.open else { return };
-        let foreign = match open.notice_others(&self.expected) {
-            Ok(foreign) => foreign,
+    /// Looks, inside the transaction that has begun, whether others have committed. `jobs` are returned where that succeeds.
+    fn notice_others(&mut self, jobs: Vec<Box<dyn Job>>) -> Option<(bool, Vec<Box<dyn Job>>)> {
+        match self.open.as_mut()?.notice_others(&self.expected) {
+            Ok(foreign) => Some((foreign, jobs)),
             Err(error) => {
                 fail(jobs, &self.unavailable(&error));
                 // The next attempt would fail in the same way, at once and for ever: so it waits until the file is opened again.
-                return self.after_error(&error);
+                self.after_error(&error);
+                None
             }
-        };
-        let Ran { done, failed } = match batch::run(&open.connection, jobs) {
-            Ok(ran) => ran,
-            Err(aborted) => return self.abort(aborted),
-        };
-        match open.commit(foreign || !done.is_empty(), foreign) {
+        }
+    }
+
+    /// Commits what `ran` did, and answers.
+    fn commit(&mut self, foreign: bool, ran: Ran) {
+        let Some(open) = &self.open else { return };
+        match open.commit(foreign || !ran.done.is_empty(), foreign) {
             Ok(head) => {
-                self.published(head, done.len(), foreign);
+                self.published(head, ran.done.len(), foreign);
                 failpoint!("published");
-                self.answer(Ran { done, failed });
+                self.answer(ran);
             }
             Err(error) => {
-                tracing::error!(%error, writes = done.len(), "a commit failed; what it held may or may not be stored");
-                fail(done, &Error::CommitUnknown);
-                failed.into_iter().for_each(|(job, error)| job.fail(error));
+                tracing::error!(%error, writes = ran.done.len(), "a commit failed; what it held may or may not be stored");
+                fail(ran.done, &Error::CommitUnknown);
+                ran.failed
+                    .into_iter()
+                    .for_each(|(job, error)| job.fail(error));
                 self.after_error(&error);
             }
         }
@@ -283,13 +326,29 @@ impl WriterThread {
             self.unavailable(&error)
         };
         fail(jobs, &reason);
-        let undone = self.open.as_mut().is_none_or(|open| {
-            // What others committed was noticed in the transaction that is undone, so it must be noticed again.
-            open.forget_others();
-            open.connection.is_autocommit() || execute(&open.connection, "ROLLBACK").is_ok()
-        });
-        if !undone || severity(&error) == Severity::Broken {
+        if severity(&error) == Severity::Broken {
             self.after_error(&error);
+        } else {
+            self.undo();
+        }
+    }
+
+    /// Undoes the open transaction. Where that fails the database is closed, and `false` returned.
+    fn undo(&mut self) -> bool {
+        let Some(open) = &mut self.open else {
+            return false;
+        };
+        // What others committed was noticed in the transaction that is undone, so it must be noticed again.
+        open.forget_others();
+        if open.connection.is_autocommit() {
+            return true;
+        }
+        match execute(&open.connection, "ROLLBACK") {
+            Ok(()) => true,
+            Err(error) => {
+                self.after_error(&error);
+                false
+            }
         }
     }
 

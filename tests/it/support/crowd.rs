@@ -10,7 +10,7 @@ use barista_client::pb::notification::v1::{
     ChangeKind, CreateNotificationRequest, Notification, NotificationState,
     RespondNotificationRequest, StartAt, WatchNotificationsRequest,
 };
-use barista_client::{Client, Error, WaitOutcome};
+use barista_client::{Client, Error, ErrorReason, WaitOutcome};
 use futures_util::future::select_all;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -99,6 +99,24 @@ where
     }
 }
 
+/// Asks for two notifications at once, of which the second repeats the request id of `used` for something else: neither may be stored, and whoever
+/// writes at the same time must not suffer from it.
+async fn spoil(client: &Client, used: &CreateNotificationRequest) {
+    let other = CreateNotificationRequest {
+        title: "never stored".to_owned(),
+        ..used.clone()
+    };
+    let batch = vec![question("never stored either"), other];
+    loop {
+        let refused = soon(client.batch_create_notifications(batch.clone())).await;
+        let error = refused.expect_err("the request id was used before");
+        if error.reason() == ErrorReason::RequestIdReused {
+            return;
+        }
+        assert!(error.is_unreachable(), "{error}");
+    }
+}
+
 /// Asks questions and answers every other one, until `stop`.
 async fn write(client: Client, name: usize, ledger: Arc<Ledger>, stop: CancellationToken) {
     for round in 0.. {
@@ -111,6 +129,9 @@ async fn write(client: Client, name: usize, ledger: Arc<Ledger>, stop: Cancellat
         };
         let created = insist(|| client.create_notification(request.clone())).await;
         ledger.record(&created);
+        if round % 5 == 0 {
+            spoil(&client, &request).await;
+        }
         if round % 2 == 0 {
             let request = RespondNotificationRequest {
                 request_id: uuid(),

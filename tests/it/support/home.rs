@@ -90,7 +90,7 @@ impl Home {
     #[cfg(feature = "failpoints")]
     pub(crate) fn spawn_armed(&self, point: &str, time: u64) -> Process {
         let mut command = self.command();
-        command.env("BARISTA_FAILPOINT", format!("{point}:{time}"));
+        command.env("BARISTA_TEST_FAILPOINT", format!("{point}:{time}"));
         Process::spawn(command, self.path())
     }
 

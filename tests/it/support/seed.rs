@@ -1,4 +1,4 @@
-//! Chance that can be repeated: a test that draws says its seed, and `BARISTA_SEED` gives it the same one again.
+//! Chance that can be repeated: a test that draws says its seed, and `BARISTA_TEST_SEED` gives it the same one again.
 
 /// A source of numbers that look random. SplitMix64, by Steele, Lea and Flood.
 #[derive(Debug)]
@@ -7,12 +7,12 @@ pub(crate) struct Seed(u64);
 impl Seed {
     /// The seed of the environment, else a new one; either is said.
     pub(crate) fn new() -> Self {
-        let given = std::env::var("BARISTA_SEED").ok();
+        let given = std::env::var("BARISTA_TEST_SEED").ok();
         let seed = match given {
-            Some(text) => text.parse().expect("BARISTA_SEED is a number"),
+            Some(text) => text.parse().expect("BARISTA_TEST_SEED is a number"),
             None => uuid::Uuid::new_v4().as_u64_pair().0,
         };
-        eprintln!("to repeat this: BARISTA_SEED={seed}");
+        eprintln!("to repeat this: BARISTA_TEST_SEED={seed}");
         Self(seed)
     }
 

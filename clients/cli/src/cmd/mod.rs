@@ -5,6 +5,7 @@ pub(crate) mod close;
 pub(crate) mod completions;
 pub(crate) mod daemon;
 pub(crate) mod doctor;
+pub(crate) mod draft;
 pub(crate) mod inbox;
 pub(crate) mod init;
 pub(crate) mod man;

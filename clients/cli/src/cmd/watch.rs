@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use barista_client::pb::error::v1::ErrorReason;
 use barista_client::pb::notification::v1::{
     Cursor, NotificationEvent, StartAt, WatchNotificationsRequest,
 };
-use barista_client::{Watch as Stream, WatchItem};
+use barista_client::{Error, Watch as Stream, WatchItem};
 use clap::Args;
 
 use crate::app::App;
@@ -130,14 +131,27 @@ async fn follow(app: &App, stream: &mut Stream, hooks: &mut Option<Hooks>) -> Re
                 Some(hooks) => hooks.run(app, &event).await?,
                 None => print(app, &event)?,
             },
-            Some(WatchItem::Interrupted(error)) => app.output.note(&format!(
-                "The connection is lost, trying again: {}",
-                text::line(&error.to_string())
-            )),
+            Some(WatchItem::Interrupted(error)) => app.output.note(&interruption(&error)),
             Some(WatchItem::Resumed(_)) => app.output.note("Connected again."),
             Some(_) => {}
             None => return Ok(Exit::Done),
         }
+    }
+}
+
+/// What an interruption means for whoever follows: a watch changes nothing and goes on where it was.
+pub(crate) fn interruption(error: &Error) -> String {
+    if error.reason() == ErrorReason::ShuttingDown {
+        return "The daemon was stopped. This goes on when it runs again; start it with: barista daemon start".to_owned();
+    }
+    match error {
+        Error::Disconnected { .. } | Error::NotRunning { .. } => {
+            "The connection to the daemon is lost. Trying again; no change is missed.".to_owned()
+        }
+        error => format!(
+            "Changes do not come through at the moment. Trying again; no change is missed: {}",
+            text::line(&error.to_string())
+        ),
     }
 }
 

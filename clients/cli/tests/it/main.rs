@@ -7,6 +7,7 @@ mod activation;
 mod ask;
 mod completions;
 mod daemon;
+mod doctor;
 mod heard;
 mod home;
 mod inbox;
