@@ -15,9 +15,9 @@ pub(crate) enum Exit {
     No,
     /// The daemon belongs to another user, or a file may not be used.
     NotPermitted,
-    /// There is no such notification, or no log yet.
+    /// There is no such notification, consumer or file, or no log yet.
     NotFound,
-    /// Somebody else was first.
+    /// Somebody else was first, or has taken over.
     Conflict,
     /// The question ended without a response.
     Unanswered,

@@ -13,6 +13,7 @@ pub const CLIENT_VARIABLES: &[&str] = &[
     "BARISTA_USER",
     "BARISTA_COMPLETE",
     "BARISTA_SEQUENCE",
+    "BARISTA_ATTEMPT",
     "BARISTA_KIND",
     "BARISTA_ID",
     "BARISTA_TYPE",

@@ -95,6 +95,25 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> R,
         R: Future<Output = Result<Response<A>, Status>>,
     {
+        self.call_where(true, request, send).await
+    }
+
+    /// As [`Client::call`], but starts no daemon where none runs: for whoever has something else that decides about that.
+    pub(crate) async fn call_running<Q, A, F, R>(&self, request: Q, send: F) -> Result<A, Error>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> R,
+        R: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.call_where(false, request, send).await
+    }
+
+    async fn call_where<Q, A, F, R>(&self, may_start: bool, request: Q, send: F) -> Result<A, Error>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> R,
+        R: Future<Output = Result<Response<A>, Status>>,
+    {
         let limit = self.shared.target.call_timeout;
         let deadline = Instant::now() + limit;
         let mut backoff = Backoff::reconnecting();
@@ -114,7 +133,7 @@ impl Client {
             }
             attempt += 1;
             if error.needs_connection() {
-                Box::pin(self.renew_within(&session, &error, deadline)).await?;
+                Box::pin(self.renew_within(&session, &error, deadline, may_start)).await?;
             } else {
                 sleep(backoff.pause().min(deadline - Instant::now())).await;
             }
@@ -149,11 +168,12 @@ impl Client {
         failed: &Arc<Session>,
         failure: &Error,
         deadline: Instant,
+        may_start: bool,
     ) -> Result<(), Error> {
         let give_up = deadline.min(Instant::now() + ABSENCE_LIMIT);
         let mut backoff = Backoff::reconnecting();
         loop {
-            let error = match timeout_at(deadline, self.renew(failed, true)).await {
+            let error = match timeout_at(deadline, self.renew(failed, may_start)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error,
                 Err(_) => {

@@ -28,7 +28,7 @@ fn closed() -> Closed {
 /// One error of each variant. The match makes the compiler ask for a new one.
 fn all_errors() -> Vec<Error> {
     let second = Duration::from_secs(1);
-    let errors = vec![
+    let mut errors = vec![
         Error::invalid("title", "must not be empty"),
         Error::NotificationNotFound { id: 7 },
         Error::NotificationClosed(Box::new(closed())),
@@ -64,6 +64,7 @@ fn all_errors() -> Vec<Error> {
         Error::TooManyStreams { limit: 10 },
         Error::Internal("a secret of the daemon".to_owned()),
     ];
+    errors.extend(consumer_errors());
     for error in &errors {
         match error {
             Error::InvalidField { .. }
@@ -73,6 +74,13 @@ fn all_errors() -> Vec<Error> {
             | Error::RequestIdReused { .. }
             | Error::SequenceCompacted { .. }
             | Error::UnknownCursor { .. }
+            | Error::ConsumerNotFound { .. }
+            | Error::ConsumerExists { .. }
+            | Error::ConsumerLeftBehind { .. }
+            | Error::ConsumerElsewhere { .. }
+            | Error::ConsumerTakenOver { .. }
+            | Error::ConsumerReset { .. }
+            | Error::SetAsideFull { .. }
             | Error::SnapshotTooLarge { .. }
             | Error::ShuttingDown
             | Error::DatabaseBusy { .. }
@@ -86,6 +94,36 @@ fn all_errors() -> Vec<Error> {
         }
     }
     errors
+}
+
+fn consumer_errors() -> Vec<Error> {
+    vec![
+        Error::ConsumerNotFound {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerExists {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerLeftBehind {
+            name: "c".to_owned(),
+            acknowledged: 1,
+            bounds: bounds(),
+        },
+        Error::ConsumerElsewhere {
+            name: "c".to_owned(),
+            bounds: bounds(),
+        },
+        Error::ConsumerTakenOver {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerReset {
+            name: "c".to_owned(),
+        },
+        Error::SetAsideFull {
+            name: "c".to_owned(),
+            limit: 10,
+        },
+    ]
 }
 
 fn reason_of(status: &Status) -> String {
@@ -107,9 +145,12 @@ fn documented_code(reason: &str) -> Code {
             Code::ResourceExhausted
         }
         "METHOD_NOT_FOUND" => Code::Unimplemented,
-        "NOTIFICATION_NOT_FOUND" => Code::NotFound,
-        "NOTIFICATION_CLOSED" | "UNKNOWN_CURSOR" | "SNAPSHOT_TOO_LARGE" => Code::FailedPrecondition,
-        "REQUEST_ID_REUSED" => Code::AlreadyExists,
+        "NOTIFICATION_NOT_FOUND" | "CONSUMER_NOT_FOUND" => Code::NotFound,
+        "NOTIFICATION_CLOSED" | "UNKNOWN_CURSOR" | "SNAPSHOT_TOO_LARGE" | "SET_ASIDE_FULL" => {
+            Code::FailedPrecondition
+        }
+        "REQUEST_ID_REUSED" | "CONSUMER_EXISTS" => Code::AlreadyExists,
+        "CONSUMER_TAKEN_OVER" | "CONSUMER_RESET" => Code::Aborted,
         "SEQUENCE_COMPACTED" => Code::OutOfRange,
         "SHUTTING_DOWN" | "DATABASE_BUSY" | "COMMIT_UNKNOWN" | "DATABASE_UNAVAILABLE" => {
             Code::Unavailable

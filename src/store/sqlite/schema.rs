@@ -9,8 +9,10 @@ use super::reconcile;
 use crate::failpoint::failpoint;
 
 /// The migrations of the notifications' file, in order. A released one never changes: append.
-pub(super) const NOTIFICATIONS: &[&str] =
-    &[include_str!("migrations/notifications/0001_journal.sql")];
+pub(super) const NOTIFICATIONS: &[&str] = &[
+    include_str!("migrations/notifications/0001_journal.sql"),
+    include_str!("migrations/notifications/0002_consumers.sql"),
+];
 
 /// The table that direct tooling may rebuild.
 const SHARED_TABLE: &str = "notifications";
@@ -271,6 +273,8 @@ fn columns(connection: &Connection) -> rusqlite::Result<Vec<Column>> {
 mod tests {
     use super::*;
 
+    const NEWEST: i64 = NOTIFICATIONS.len() as i64;
+
     fn migrated() -> Connection {
         let mut connection = Connection::open_in_memory().expect("a database");
         migrate(&mut connection, Path::new("test"), NOTIFICATIONS).expect("a schema");
@@ -315,7 +319,7 @@ mod tests {
         let mut connection = migrated();
         assert!(matches!(
             migrate(&mut connection, Path::new("test"), NOTIFICATIONS),
-            Ok(1)
+            Ok(NEWEST)
         ));
     }
 
@@ -333,7 +337,7 @@ mod tests {
             refused,
             Err(OpenError::FromTheFuture {
                 found: 99,
-                known: 1,
+                known: NEWEST,
                 ..
             })
         ));
@@ -367,7 +371,7 @@ mod tests {
         }
         assert!(matches!(
             migrate(&mut copy, Path::new("test"), NOTIFICATIONS),
-            Ok(1)
+            Ok(NEWEST)
         ));
         insert(&copy, "new");
         assert_eq!(kinds(&copy), [(1, "created".to_owned())]);
