@@ -22,6 +22,7 @@ use crate::domain::consumer::store::ConsumerStore;
 use crate::domain::consumers::Consumers;
 use crate::domain::notification::store::NotificationStore;
 use crate::domain::notifications::Notifications;
+use crate::failpoint::failpoint;
 use crate::grpc::admin::ServerIdentity;
 use crate::grpc::server::{self, Limits, Services};
 use crate::instance::{Instance, InstanceError};
@@ -97,7 +98,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if is_new {
         tracing::info!(data_dir = %data_dir.path().display(), "made the data directory");
     }
+    failpoint!("locked");
     let socket = BoundSocket::open(&data_dir, config.server.socket.as_deref(), &instance)?;
+    failpoint!("bound");
     let outcome = serve_on(&config, &data_dir, &instance, socket, arguments.detached);
     match &outcome {
         Ok(()) => tracing::info!("stopped"),

@@ -21,6 +21,7 @@ use crate::domain::notification::store::{Call, ListQuery, NotificationStore};
 use crate::domain::notification::{Notification, NotificationType, Priority, State};
 use crate::domain::word::Word;
 
+mod against_the_model;
 mod consumer;
 mod faults;
 
@@ -94,6 +95,16 @@ impl Bench {
             disk,
             database,
         }
+    }
+
+    /// Closes the store and opens it again.
+    fn reopen(self) -> Self {
+        let Self {
+            directory, store, ..
+        } = self;
+        assert_eq!(Arc::strong_count(&store), 1, "somebody still holds it");
+        drop(store);
+        Self::open_in(directory)
     }
 
     /// A connection such as direct tooling makes.

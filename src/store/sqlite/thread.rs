@@ -22,6 +22,7 @@ use crate::data_dir::DataDirError;
 use crate::domain::admin::{CheckpointMode, CheckpointOutcome};
 use crate::domain::change::SharedChange;
 use crate::domain::error::{Error, Result};
+use crate::failpoint::failpoint;
 
 /// How long without a write before the rest of the log is moved into the file. Not sooner: the next write then begins the log anew, which
 /// costs a second sync.
@@ -202,6 +203,7 @@ impl WriterThread {
 
     /// Runs `jobs` in the transaction that has begun, and commits it.
     fn transact(&mut self, jobs: Vec<Box<dyn Job>>) {
+        failpoint!("begun");
         let Some((foreign, jobs)) = self.notice_others(jobs) else {
             return;
         };
@@ -219,6 +221,7 @@ impl WriterThread {
             let reason = REOPENING.to_owned();
             return fail(jobs, &Error::DatabaseUnavailable { reason });
         }
+        failpoint!("undone");
         let Some(jobs) = self.begin(jobs) else { return };
         let Some((foreign, jobs)) = self.notice_others(jobs) else {
             return;
@@ -233,6 +236,7 @@ impl WriterThread {
     /// Begins a transaction for `jobs`, which are returned where that succeeds and answered where it does not.
     fn begin(&mut self, jobs: Vec<Box<dyn Job>>) -> Option<Vec<Box<dyn Job>>> {
         let open = self.open.as_ref()?;
+        failpoint!("before-begin");
         match lock::begin(&open.connection, &self.options, &self.shared, &jobs) {
             Ok(true) => return Some(jobs),
             Ok(false) => fail(
@@ -270,6 +274,7 @@ impl WriterThread {
             Ok(head) => {
                 self.shared.keep_ahead(ahead);
                 self.published(head, ran.done.len(), foreign);
+                failpoint!("published");
                 self.answer(ran);
             }
             Err(error) => {
@@ -308,6 +313,7 @@ impl WriterThread {
             ran.failed
                 .into_iter()
                 .for_each(|(job, error)| job.fail(error));
+            failpoint!("answered");
         };
         match &self.runtime {
             Some(runtime) => drop(runtime.spawn(async { answer() })),
@@ -559,6 +565,7 @@ impl WriterThread {
                 reason: REOPENING.to_owned(),
             });
         };
+        failpoint!("before-checkpoint");
         let outcome = match checkpoint::checkpoint(&open.connection, mode) {
             Ok(outcome) => outcome,
             Err(error) if severity(&error) == Severity::Busy => {
@@ -571,6 +578,7 @@ impl WriterThread {
                 return Err(reason);
             }
         };
+        failpoint!("checkpointed");
         // Also when a reader kept it from finishing: an idle writer must not try again without end.
         self.checkpointed = checkpoint::frames();
         self.shared
