@@ -16,6 +16,7 @@ pub mod platform;
 pub mod shutdown;
 pub mod socket;
 pub mod store;
+mod sync;
 pub mod telemetry;
 
 #[cfg(test)]
