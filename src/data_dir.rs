@@ -15,6 +15,8 @@ use barista_locate::{Located, RUN_DIR, Source};
 
 mod database;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 pub(crate) mod rules;
 
 pub use database::{DatabaseFile, DatabasePath, FileIdentity};

@@ -7,6 +7,8 @@ mod body;
 mod consumer;
 mod deadline;
 mod field;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod layer;
 mod notification;
 pub mod page_token;
