@@ -12,6 +12,7 @@ mod expiry;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod foreign;
+mod fuzz;
 mod input;
 mod integrity;
 mod legacy;

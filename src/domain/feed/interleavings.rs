@@ -207,8 +207,7 @@ fn a_wait_hears_of_an_end_whenever_it_comes() {
     });
 }
 
-/// Fails when `Follower::next` looks into the ring before it marks the head as seen, or `Feed::advance` publishes a head that it has not
-/// read.
+/// Fails when `Feed::advance` returns before it has published what it read.
 #[test]
 fn followers_who_come_and_go_see_each_change_once_and_in_order() {
     explore(|memory, notifications| {
