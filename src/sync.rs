@@ -8,3 +8,13 @@
 pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic};
 #[cfg(not(feature = "interleavings"))]
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
+
+/// How many interleavings a test tries; `tests/run --long` tries more.
+#[cfg(all(test, feature = "interleavings"))]
+pub(crate) fn times(usual: usize) -> usize {
+    if std::env::var_os("BARISTA_LONG").is_some() {
+        20 * usual
+    } else {
+        usual
+    }
+}

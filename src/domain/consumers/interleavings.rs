@@ -37,7 +37,7 @@ fn of_two_who_take_over_one_is_told_and_the_other_stays() {
                 assert!(*goes || *told || ended.try_recv().is_ok(), "never told");
             }
         },
-        TIMES,
+        crate::sync::times(TIMES),
     );
 }
 
@@ -57,6 +57,6 @@ fn an_end_meets_whoever_watches_or_nobody() {
             let was_told = ended.try_recv().is_ok();
             assert_eq!(watchers.since("bell").is_some(), !was_told);
         },
-        TIMES,
+        crate::sync::times(TIMES),
     );
 }

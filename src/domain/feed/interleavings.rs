@@ -186,7 +186,7 @@ fn explore(check: impl Fn(Arc<Memory>, Arc<Notifications>) + Send + Sync + 'stat
             stop.cancel();
             running.join().expect("no panic");
         },
-        TIMES,
+        crate::sync::times(TIMES),
     );
 }
 

@@ -22,6 +22,7 @@ use crate::domain::notification::{Notification, NotificationType, Priority, Stat
 use crate::domain::word::Word;
 
 mod against_the_model;
+mod clock;
 mod consumer;
 mod faults;
 

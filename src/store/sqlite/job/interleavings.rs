@@ -35,7 +35,7 @@ fn explore(check: impl Fn() + Send + Sync + 'static) {
         .build()
         .expect("a runtime");
     let _entered = clock.enter();
-    check_random(check, TIMES);
+    check_random(check, crate::sync::times(TIMES));
 }
 
 /// Fails when `Pending::outcome` says that nothing was written without asking [`Ownership`] first.

@@ -38,6 +38,6 @@ fn what_was_read_ahead_is_handed_out_only_when_it_is_published_and_without_gaps(
             }
             writing.join().expect("no panic");
         },
-        TIMES,
+        crate::sync::times(TIMES),
     );
 }
