@@ -20,8 +20,11 @@ use crate::domain::notification::draft::{
 };
 use crate::domain::notification::filter::PageKey;
 
-/// A target, with the name that a fuzzer gives its corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 4] = [
+/// Something that takes any bytes.
+pub type Target = fn(&[u8]);
+
+/// The targets, with the names that a fuzzer gives their corpora.
+pub const TARGETS: [(&str, Target); 4] = [
     ("creation", creation),
     ("filter", filter),
     ("page_token", page_token),
