@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Arguments, VERSION};
-use crate::config::Config;
+use crate::config::{self, Config, ConfigError};
 use crate::connection::{self, Incoming};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{StoreAdmin, WalLock, WalLockKind};
@@ -55,9 +55,14 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<InstanceError>() {
         return error.exit_code();
     }
-    let usage =
-        error.is::<crate::config::ConfigError>() || error.is::<barista_locate::LocateError>();
+    let usage = error.is::<ConfigError>() || error.is::<barista_locate::LocateError>();
     if usage { 2 } else { 1 }
+}
+
+/// What to do about `error`, from [`run`], where its own text does not say.
+#[must_use]
+pub fn remedy(error: &anyhow::Error) -> Option<String> {
+    error.downcast_ref().map(ConfigError::remedy)
 }
 
 /// Runs the daemon until a signal stops it.
@@ -70,8 +75,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         std::env::current_dir().context("the current directory is gone; change to another one")?;
     let variable = |name: &str| std::env::var_os(name);
     let located = barista_locate::data_dir(arguments.data_dir.as_deref(), variable, &current_dir)?;
+    config::refuse_unknown_variables(std::env::vars_os().map(|(name, _)| name))?;
     let config = Config::load(arguments, variable, &located.path)?;
     platform::make_new_files_private();
+    let is_new = !located.path.exists();
     let data_dir = open_data_dir(&located, &config)?;
     if arguments.detached {
         platform::leave_session().context("cannot leave the terminal's session")?;
@@ -80,6 +87,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     telemetry::init(&config.log, arguments.detached.then(|| data_dir.log_file()))?;
     let open_files = platform::raise_open_files_limit().unwrap_or(0);
     tracing::info!(version = VERSION, data_dir = %data_dir.path().display(), found = %located.source, open_files, "starting");
+    if is_new {
+        tracing::info!(data_dir = %data_dir.path().display(), "made the data directory");
+    }
     let socket = BoundSocket::open(&data_dir, config.server.socket.as_deref(), &instance)?;
     let outcome = serve_on(&config, &data_dir, &instance, socket, arguments.detached);
     match &outcome {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
 use barista_client::pb;
-use barista_client::pb::admin::v1::{CheckpointMode, CheckpointRequest};
+use barista_client::pb::admin::v1::{CheckIntegrityRequest, CheckpointMode, CheckpointRequest};
 use barista_client::pb::notification::v1::{
     CancelNotificationRequest, DismissNotificationRequest, ListNotificationsRequest, StartAt,
 };
@@ -131,14 +131,15 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
     check("GetServerInfo");
     soon(client.get_status()).await.expect("a status");
     check("GetStatus");
+    let thorough = CheckIntegrityRequest::default();
+    soon(client.check_integrity(thorough)).await.expect("sound");
+    check("CheckIntegrity");
     for mode in [CheckpointMode::Passive, CheckpointMode::Truncate] {
         let request = CheckpointRequest {
             mode: mode.into(),
             ..CheckpointRequest::default()
         };
-        soon(client.checkpoint(request))
-            .await
-            .expect("a checkpoint");
+        soon(client.checkpoint(request)).await.expect("done");
         check("Checkpoint");
     }
     assert_eq!(tried, methods(), "every method must be tried here");

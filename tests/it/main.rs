@@ -11,6 +11,7 @@ mod crash;
 mod expiry;
 mod foreign;
 mod input;
+mod integrity;
 mod legacy;
 mod list;
 mod locks;

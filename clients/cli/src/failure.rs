@@ -9,6 +9,9 @@ use barista_client::pb::error::v1::ErrorReason;
 use crate::exit::Exit;
 use crate::text;
 
+/// The daemon's exit code for a mistake in its configuration.
+const EXIT_CONFIGURATION: i32 = 2;
+
 /// What a command returns.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -89,6 +92,22 @@ impl Failure {
             return Self::new(exit_of(error), what, text::line(&why))
                 .next("barista doctor, or another data directory with --data-dir".to_owned());
         }
+        if let Error::StartFailed {
+            data_dir,
+            reason,
+            remedy,
+            ..
+        } = error
+        {
+            let why = format!(
+                "the daemon for {} could not be started: {reason}",
+                data_dir.display()
+            );
+            let next = remedy
+                .as_deref()
+                .map_or_else(|| "barista doctor".to_owned(), text::line);
+            return Self::new(exit_of(error), what, text::line(&why)).next(next);
+        }
         Self::new(exit_of(error), what, text::line(&error.to_string())).next(next_of(error))
     }
 
@@ -147,6 +166,10 @@ fn reason(error: &io::Error) -> String {
 fn exit_of(error: &Error) -> Exit {
     match error {
         Error::Locate(_) => return Exit::Usage,
+        Error::StartFailed {
+            exit_code: Some(EXIT_CONFIGURATION),
+            ..
+        } => return Exit::Usage,
         Error::UntrustedSocket { .. } => return Exit::NotPermitted,
         Error::TimedOut { .. } => return Exit::TryAgain,
         Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {

@@ -69,6 +69,7 @@ mod target;
 mod wait;
 mod watch;
 
+pub use autostart::daemon_program;
 pub use barista_locate as locate;
 pub use client::Client;
 pub use error::{Error, FieldViolation, RpcError};
