@@ -79,7 +79,7 @@ fn the_table_has_every_field_of_the_structs() {
         error.message().to_owned()
     };
     let mut sections = complaint("nothing = 1");
-    for section in ["server", "storage", "consumers", "log"] {
+    for section in ["server", "storage", "consumers", "retention", "log"] {
         assert!(sections.contains(&format!("`{section}`")), "{sections}");
         sections = sections.replace(&format!("`{section}`"), "");
         let message = complaint(&format!("[{section}]\nnothing = 1"));

@@ -137,6 +137,8 @@ fn classify(error: &Error) -> (Code, ErrorReason, Metadata) {
         Error::DatabaseUnavailable { .. } => {
             (Code::Unavailable, Reason::DatabaseUnavailable, vec![])
         }
+        Error::BackupRunning => (Code::FailedPrecondition, Reason::BackupRunning, vec![]),
+        Error::BackupFailed { .. } => (Code::FailedPrecondition, Reason::BackupFailed, vec![]),
         Error::DeadlineExceeded => (Code::DeadlineExceeded, Reason::DeadlineExceeded, vec![]),
         Error::TooManyStreams { .. } => (Code::ResourceExhausted, Reason::TooManyStreams, vec![]),
         Error::Internal(text) => (Code::Internal, Reason::Internal, vec![logged(text)]),

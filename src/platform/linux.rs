@@ -157,6 +157,20 @@ pub fn wal_lock_holders(shared_memory: &Path) -> io::Result<Vec<WalLockHolder>> 
     Ok(holders)
 }
 
+/// The processes that have a database in WAL mode open, this one included, given its shared-memory file (`…-shm`), on which each holds a lock.
+///
+/// # Errors
+///
+/// When `/proc/locks` cannot be read. A missing file has no users: that is no error.
+pub fn log_users(shared_memory: &Path) -> io::Result<Vec<u32>> {
+    let locks = match locks_on(shared_memory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let posix = locks.iter().filter(|lock| lock.family == Family::Posix);
+    Ok(posix.map(|lock| lock.pid).collect())
+}
+
 /// What a range of locked bytes of the shared-memory file means: SQLite locks byte 120 to write, 121 to checkpoint, 122 to recover, and shares
 /// one of 123 to 127 to read.
 ///

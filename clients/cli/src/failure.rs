@@ -198,6 +198,8 @@ fn exit_of_reason(reason: ErrorReason) -> Exit {
         | ErrorReason::ConsumerTakenOver
         | ErrorReason::ConsumerReset
         | ErrorReason::SetAsideFull => Exit::Conflict,
+        ErrorReason::BackupRunning => Exit::TryAgain,
+        ErrorReason::BackupFailed => Exit::Failed,
         ErrorReason::ShuttingDown => Exit::Unreachable,
         ErrorReason::DatabaseBusy
         | ErrorReason::QueueFull

@@ -72,6 +72,10 @@ fn all_errors() -> Vec<Error> {
             name: "c".to_owned(),
             limit: 10,
         },
+        Error::BackupRunning,
+        Error::BackupFailed {
+            reason: "the disk is gone".to_owned(),
+        },
         Error::SnapshotTooLarge { limit: 10 },
         Error::ShuttingDown,
         Error::DatabaseBusy {
@@ -105,6 +109,8 @@ fn all_errors() -> Vec<Error> {
             | Error::ConsumerTakenOver { .. }
             | Error::ConsumerReset { .. }
             | Error::SetAsideFull { .. }
+            | Error::BackupRunning
+            | Error::BackupFailed { .. }
             | Error::SnapshotTooLarge { .. }
             | Error::ShuttingDown
             | Error::DatabaseBusy { .. }

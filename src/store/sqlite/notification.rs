@@ -58,6 +58,7 @@ pub(super) fn create(
         }
         return require(connection, id);
     }
+    new.check_new()?;
     insert(connection, new, digest.as_deref())?;
     let id = connection.last_insert_rowid();
     Ok(created(new, id, journal::last(connection)?))

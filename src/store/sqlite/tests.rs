@@ -65,6 +65,7 @@ impl Bench {
             wal_locks: Box::new(Vec::new),
         };
         let options = Options {
+            data_dir,
             path: database.clone(),
             clock: Arc::new(Still),
             surroundings: Arc::new(surroundings),
