@@ -135,6 +135,8 @@ pub struct Step {
     pub through: i64,
     /// What was closed before this goes; `None` where nothing does.
     pub closed_before: Option<Timestamp>,
+    /// The present: times after it cannot be true.
+    pub now: Timestamp,
     /// Where the step before has ended; 0 at the beginning.
     pub after: i64,
     /// How many rows are looked at.
@@ -356,6 +358,7 @@ impl Retention {
             class,
             through: cut.through,
             closed_before: self.policy.closed_max_age.map(|age| now.before(age)),
+            now,
             after,
             limit: STEP_ROWS,
             limits: self.policy.limits,

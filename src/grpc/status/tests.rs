@@ -146,9 +146,12 @@ fn documented_code(reason: &str) -> Code {
         }
         "METHOD_NOT_FOUND" => Code::Unimplemented,
         "NOTIFICATION_NOT_FOUND" | "CONSUMER_NOT_FOUND" => Code::NotFound,
-        "NOTIFICATION_CLOSED" | "UNKNOWN_CURSOR" | "SNAPSHOT_TOO_LARGE" | "SET_ASIDE_FULL" => {
-            Code::FailedPrecondition
-        }
+        "NOTIFICATION_CLOSED"
+        | "UNKNOWN_CURSOR"
+        | "SNAPSHOT_TOO_LARGE"
+        | "SET_ASIDE_FULL"
+        | "BACKUP_RUNNING"
+        | "BACKUP_FAILED" => Code::FailedPrecondition,
         "REQUEST_ID_REUSED" | "CONSUMER_EXISTS" => Code::AlreadyExists,
         "CONSUMER_TAKEN_OVER" | "CONSUMER_RESET" => Code::Aborted,
         "SEQUENCE_COMPACTED" => Code::OutOfRange,

@@ -242,7 +242,7 @@ fn doomed_notifications(
     let mut seen = 0;
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
-        if row::time(row, 2)?.is_some_and(|created| created > before) {
+        if row::time(row, 2)?.is_some_and(|created| created > before && created <= step.now) {
             return Ok(doomed);
         }
         // Where the time is no time, nobody can say that it is old.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use barista_locate::{Located, Source};
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::store::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
@@ -21,8 +22,10 @@ use crate::domain::notification::store::{Call, ListQuery, NotificationStore};
 use crate::domain::notification::{Notification, NotificationType, Priority, State};
 use crate::domain::word::Word;
 
+mod backup;
 mod consumer;
 mod faults;
+mod retention;
 
 struct Still;
 
