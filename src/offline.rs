@@ -78,8 +78,8 @@ fn verify(file: &Path) -> anyhow::Result<Told> {
     let is_sound = contents.problems.is_empty();
     let text = if is_sound {
         format!(
-            "{shown} is sound: {} notifications, changes up to {}, {} bytes\nsha256 {}\n",
-            contents.notifications, contents.sequence, contents.size, contents.sha256
+            "{shown} is sound: {}, changes up to {}, {} bytes\nsha256 {}\n",
+            count(contents.notifications), contents.sequence, contents.size, contents.sha256
         )
     } else {
         let problems = contents.problems.iter();
@@ -175,15 +175,15 @@ fn told(
     given_out: Option<GivenOut>,
 ) -> Told {
     let mut text = format!(
-        "Restored {}: {} notifications, changes up to {}.\nWhat was there before is in {}.\n",
+        "Restored {}: {}, changes up to {}.\nWhat was there before is in {}.\n",
         file.path().display(),
-        contents.notifications,
+        count(contents.notifications),
         contents.sequence,
         aside.display()
     );
     for name in &contents.consumers {
         text.push_str(&format!(
-            "Its place is of the old history: barista consumer reset {name}\n"
+            "Consumer {name} is of the old history; move it: barista consumer reset {name}\n"
         ));
     }
     if given_out.is_none() {
@@ -197,6 +197,13 @@ fn told(
             "idsContinue": given_out.is_some(),
         }),
         code: 0,
+    }
+}
+
+fn count(notifications: i64) -> String {
+    match notifications {
+        1 => "1 notification".to_owned(),
+        several => format!("{several} notifications"),
     }
 }
 

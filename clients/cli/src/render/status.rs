@@ -58,6 +58,16 @@ pub(crate) fn render(info: &ServerInfo, status: &ServerStatus, clock: &Clock) ->
         "open",
         format!("{}{more}", count(status.open_notifications, "notification")),
     );
+    for hold in status.last_retention.iter().flat_map(|r| &r.holds) {
+        field(
+            "retention",
+            format!(
+                "{} holds back {}",
+                text::line(&hold.consumer),
+                count(hold.held_changes, "change")
+            ),
+        );
+    }
     field(
         "clients",
         format!(
