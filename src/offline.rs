@@ -79,7 +79,10 @@ fn verify(file: &Path) -> anyhow::Result<Told> {
     let text = if is_sound {
         format!(
             "{shown} is sound: {}, changes up to {}, {} bytes\nsha256 {}\n",
-            count(contents.notifications), contents.sequence, contents.size, contents.sha256
+            count(contents.notifications),
+            contents.sequence,
+            contents.size,
+            contents.sha256
         )
     } else {
         let problems = contents.problems.iter();

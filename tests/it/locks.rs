@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
 use barista_client::pb;
-use barista_client::pb::admin::v1::{CheckIntegrityRequest, CheckpointMode, CheckpointRequest};
+use barista_client::pb::admin::v1::{
+    ApplyRetentionRequest, CheckIntegrityRequest, CheckpointMode, CheckpointRequest,
+    CreateBackupRequest,
+};
 use barista_client::pb::notification::v1::{
     CancelNotificationRequest, DismissNotificationRequest, ListNotificationsRequest, StartAt,
 };
@@ -134,6 +137,16 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
     let thorough = CheckIntegrityRequest::default();
     soon(client.check_integrity(thorough)).await.expect("sound");
     check("CheckIntegrity");
+    let backup = client.create_backup(CreateBackupRequest::default(), |_| {});
+    soon(backup).await.expect("a backup");
+    check("CreateBackup");
+    for dry_run in [true, false] {
+        let request = ApplyRetentionRequest { dry_run };
+        soon(client.apply_retention(request))
+            .await
+            .expect("applied");
+    }
+    check("ApplyRetention");
     for mode in [CheckpointMode::Passive, CheckpointMode::Truncate] {
         let request = CheckpointRequest {
             mode: mode.into(),
