@@ -25,6 +25,7 @@ const LONG_VERSION: &str = concat!(
 #[command(
     name = "baristad",
     version = LONG_VERSION,
+    max_term_width = 100,
     after_help = "Configuration keys and environment variables are listed by --help.",
     after_long_help = crate::config::keys::manual(),
 )]

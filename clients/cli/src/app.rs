@@ -110,9 +110,20 @@ impl App {
         self.connect(self.autostart.clone()).await
     }
 
-    /// Connects to a daemon that runs already.
+    /// Connects to a daemon that runs already, for a command that asks whether it does.
     pub(crate) async fn running_client(&self) -> Result<Client> {
-        self.connect(Autostart::Never).await
+        let options = self.options().autostart(Autostart::Never);
+        match Client::connect(options).await {
+            Err(Error::NotRunning { socket }) if self.socket.is_none() => {
+                let why = format!(
+                    "nothing answers on {}. Commands that need it start it by themselves",
+                    socket.display()
+                );
+                let failure = Failure::new(Exit::Unreachable, "the daemon is not running", why);
+                Err(failure.next("barista daemon start".to_owned()))
+            }
+            connected => self.reached(connected),
+        }
     }
 
     /// Connects under another rule for starting the daemon than the one that was typed.
@@ -126,6 +137,10 @@ impl App {
             self.output
                 .note(&format!("Made the data directory {}.", made.display()));
         }
+        self.reached(connected)
+    }
+
+    fn reached(&self, connected: Result<Client, Error>) -> Result<Client> {
         connected.map_err(|error| {
             let failure = Failure::call("cannot reach the daemon", &error);
             match (&error, &self.socket) {

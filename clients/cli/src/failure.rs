@@ -1,5 +1,6 @@
 //! How a command fails: what failed, why, what to type next, and with which exit code.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::io;
 
@@ -7,7 +8,7 @@ use barista_client::Error;
 use barista_client::pb::error::v1::ErrorReason;
 
 use crate::exit::Exit;
-use crate::text;
+use crate::{field, shell, text};
 
 /// The daemon's exit code for a mistake in its configuration.
 const EXIT_CONFIGURATION: i32 = 2;
@@ -108,7 +109,8 @@ impl Failure {
                 .map_or_else(|| "barista doctor".to_owned(), text::line);
             return Self::new(exit_of(error), what, text::line(&why)).next(next);
         }
-        Self::new(exit_of(error), what, text::line(&error.to_string())).next(next_of(error))
+        let why = why(error);
+        Self::new(exit_of(error), what, why).next(next_of(error))
     }
 
     /// Says what to do next.
@@ -150,6 +152,23 @@ impl Failure {
                 ..
             } => Some(format!("barista: {message}\nnext: {next}")),
         }
+    }
+}
+
+/// Why a call failed, in the words of this program where the daemon's are those of its API.
+fn why(error: &Error) -> String {
+    if let Some(violations) = error.rpc().and_then(field::violations) {
+        return violations;
+    }
+    let head = error
+        .rpc()
+        .and_then(|rpc| rpc.metadata.get("head_sequence"));
+    match (error.reason(), head) {
+        (ErrorReason::UnknownCursor, Some(head)) => format!(
+            "there is no such place among the changes that are kept; the last of them is number {}",
+            text::line(head)
+        ),
+        _ => text::line(&error.to_string()),
     }
 }
 
@@ -200,12 +219,12 @@ fn exit_of_reason(reason: ErrorReason) -> Exit {
         | ErrorReason::SetAsideFull => Exit::Conflict,
         ErrorReason::BackupRunning => Exit::TryAgain,
         ErrorReason::BackupFailed => Exit::Failed,
-        ErrorReason::ShuttingDown => Exit::Unreachable,
+        // The daemon answers, but what people need it for cannot be reached, and trying again does not help.
+        ErrorReason::ShuttingDown | ErrorReason::DatabaseUnavailable => Exit::Unreachable,
         ErrorReason::DatabaseBusy
         | ErrorReason::QueueFull
         | ErrorReason::CommitUnknown
         | ErrorReason::DiskFull
-        | ErrorReason::DatabaseUnavailable
         | ErrorReason::DeadlineExceeded
         | ErrorReason::TooManyStreams => Exit::TryAgain,
         ErrorReason::Unspecified
@@ -224,12 +243,11 @@ fn next_of(error: &Error) -> Option<String> {
             .map(|value| text::line(value))
     };
     let advice = match error.reason() {
+        ErrorReason::InvalidField => field::advice(error.rpc()?)?.to_owned(),
         ErrorReason::NotificationNotFound => "barista inbox --all".to_owned(),
         ErrorReason::NotificationClosed => format!("barista show {}", detail("id")?),
         ErrorReason::ResponseNotAllowed => {
-            // A question that could not be asked has no id.
-            let id = detail("id").filter(|id| id != "0")?;
-            format!("barista respond {id} OPTION")
+            allowed_responses(&detail("id")?, &error.rpc()?.metadata)
         }
         ErrorReason::RequestIdReused => {
             format!("barista show {}, or another --request-id", detail("id")?)
@@ -273,9 +291,28 @@ fn next_of(error: &Error) -> Option<String> {
     Some(advice)
 }
 
+/// How many commands are offered at once.
+const OFFERED: usize = 5;
+
+/// The commands that give notification `id` a response that it takes, one per line.
+fn allowed_responses(id: &str, metadata: &HashMap<String, String>) -> String {
+    let options = metadata.get("options").map_or("", String::as_str);
+    // The daemon cuts a long list, and says so with an ellipsis in its last line.
+    let whole = |name: &&str| !name.is_empty() && !name.ends_with('…');
+    let commands: Vec<String> = options
+        .lines()
+        .filter(whole)
+        .take(OFFERED)
+        .map(|name| format!("barista respond {id} {}", shell::word(&text::line(name))))
+        .collect();
+    if commands.is_empty() {
+        return format!("barista show {id}");
+    }
+    commands.join("\n      ")
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
     use std::path::PathBuf;
 
     use super::*;
@@ -290,6 +327,7 @@ mod tests {
         assert_eq!(code(ErrorReason::NotificationClosed), 6);
         assert_eq!(code(ErrorReason::RequestIdReused), 6);
         assert_eq!(code(ErrorReason::ShuttingDown), 69);
+        assert_eq!(code(ErrorReason::DatabaseUnavailable), 69);
         for busy in [
             ErrorReason::DatabaseBusy,
             ErrorReason::QueueFull,
@@ -336,6 +374,20 @@ mod tests {
                  next: barista show 12"
             )
         );
+    }
+
+    #[test]
+    fn what_a_question_takes_is_offered_as_commands() {
+        let next = |options: &str| {
+            let metadata = HashMap::from([("options".to_owned(), options.to_owned())]);
+            allowed_responses("12", &metadata)
+        };
+        assert_eq!(
+            next("approve\ngo ahead"),
+            "barista respond 12 approve\n      barista respond 12 'go ahead'"
+        );
+        assert_eq!(next("approve\nhalf of a na…"), "barista respond 12 approve");
+        assert_eq!(next(""), "barista show 12");
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub use error::{Error, FieldViolation, RpcError};
 pub use options::{Autostart, ConnectOptions};
 pub use pb::error::v1::ErrorReason;
 pub use tonic::Code;
-pub use wait::WaitOutcome;
+pub use wait::{WaitNotice, WaitOutcome};
 pub use watch::{ConsumerWatch, Watch, WatchItem};
 
 /// The revision of the protocol that this library speaks.

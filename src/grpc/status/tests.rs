@@ -28,7 +28,7 @@ fn closed() -> Closed {
 /// One error of each variant. The match makes the compiler ask for a new one.
 fn all_errors() -> Vec<Error> {
     let second = Duration::from_secs(1);
-    let errors = vec![
+    let mut errors = vec![
         Error::invalid("title", "must not be empty"),
         Error::NotificationNotFound { id: 7 },
         Error::NotificationClosed(Box::new(closed())),
@@ -47,31 +47,6 @@ fn all_errors() -> Vec<Error> {
             bounds: bounds(),
         },
         Error::UnknownCursor { bounds: bounds() },
-        Error::ConsumerNotFound {
-            name: "c".to_owned(),
-        },
-        Error::ConsumerExists {
-            name: "c".to_owned(),
-        },
-        Error::ConsumerLeftBehind {
-            name: "c".to_owned(),
-            acknowledged: 1,
-            bounds: bounds(),
-        },
-        Error::ConsumerElsewhere {
-            name: "c".to_owned(),
-            bounds: bounds(),
-        },
-        Error::ConsumerTakenOver {
-            name: "c".to_owned(),
-        },
-        Error::ConsumerReset {
-            name: "c".to_owned(),
-        },
-        Error::SetAsideFull {
-            name: "c".to_owned(),
-            limit: 10,
-        },
         Error::BackupRunning,
         Error::BackupFailed {
             reason: "the disk is gone".to_owned(),
@@ -93,6 +68,7 @@ fn all_errors() -> Vec<Error> {
         Error::TooManyStreams { limit: 10 },
         Error::Internal("a secret of the daemon".to_owned()),
     ];
+    errors.extend(consumer_errors());
     for error in &errors {
         match error {
             Error::InvalidField { .. }
@@ -124,6 +100,36 @@ fn all_errors() -> Vec<Error> {
         }
     }
     errors
+}
+
+fn consumer_errors() -> Vec<Error> {
+    vec![
+        Error::ConsumerNotFound {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerExists {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerLeftBehind {
+            name: "c".to_owned(),
+            acknowledged: 1,
+            bounds: bounds(),
+        },
+        Error::ConsumerElsewhere {
+            name: "c".to_owned(),
+            bounds: bounds(),
+        },
+        Error::ConsumerTakenOver {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerReset {
+            name: "c".to_owned(),
+        },
+        Error::SetAsideFull {
+            name: "c".to_owned(),
+            limit: 10,
+        },
+    ]
 }
 
 fn reason_of(status: &Status) -> String {

@@ -32,7 +32,7 @@ const FOLLOW: Duration = Duration::from_millis(250);
 pub(crate) enum Daemon {
     /// Start it in the background, unless it runs already
     Start,
-    /// Stop it: what it has accepted is stored first
+    /// Stop it: what it has accepted is stored first. Who waits or watches goes on when it runs again, and does not start it
     Stop,
     /// Stop it, if it runs, and start it. With a mistake in the configuration, the one that runs is left alone
     Restart,

@@ -7,6 +7,7 @@ pub(crate) mod consumer;
 pub(crate) mod daemon;
 pub(crate) mod db;
 pub(crate) mod doctor;
+pub(crate) mod draft;
 pub(crate) mod inbox;
 pub(crate) mod init;
 pub(crate) mod man;
