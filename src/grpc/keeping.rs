@@ -89,7 +89,7 @@ fn to_backup(backup: Backup) -> pb::Backup {
 pub(super) fn to_report(report: Report) -> pb::RetentionReport {
     let amounts = Class::ALL.into_iter().zip(report.amounts);
     let amounts = amounts.map(|(class, amount)| pb::RetentionAmount {
-        class: to_class(class).into(),
+        retention_class: to_class(class).into(),
         rows: int64(amount.rows),
         bytes: int64(amount.bytes),
     });

@@ -57,7 +57,7 @@ impl BackupStore for SqliteStore {
         let (stop, tell) = (dropped.clone(), progress.clone());
         let copied = self
             .readers()
-            .read(move |connection| Ok(copy(connection, running, file, &tell, &stop)?))
+            .read(move |connection| copy(connection, running, file, &tell, &stop))
             .await?;
         progress.send_modify(|progress| progress.phase = BackupPhase::Checking);
         let backup = blocking(move || seal(copied, &dropped)).await??;

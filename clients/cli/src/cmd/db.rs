@@ -103,7 +103,7 @@ impl Backup {
         let bar = progress_bar(app);
         let made = client
             .create_backup(CreateBackupRequest { path }, |progress| {
-                show(&bar, &progress)
+                show(&bar, &progress);
             })
             .await;
         bar.finish_and_clear();

@@ -50,7 +50,7 @@ pub(crate) fn report(report: &RetentionReport, dry_run: bool) -> String {
 }
 
 fn name(amount: &RetentionAmount) -> &'static str {
-    match amount.class() {
+    match amount.retention_class() {
         RetentionClass::Journal => "changes",
         RetentionClass::Contents => "earlier contents",
         RetentionClass::Closed => "closed notifications",
@@ -68,7 +68,7 @@ mod tests {
     fn whoever_holds_back_or_loses_is_named() {
         let sample = RetentionReport {
             amounts: vec![RetentionAmount {
-                class: RetentionClass::Journal.into(),
+                retention_class: RetentionClass::Journal.into(),
                 rows: 12,
                 bytes: 2_048,
             }],
