@@ -202,7 +202,8 @@ impl Experiment {
     }
 }
 
-fn beside_this_program() -> anyhow::Result<PathBuf> {
+/// Where this program lies, and so its neighbours.
+pub(crate) fn beside_this_program() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     program
         .parent()
@@ -211,7 +212,7 @@ fn beside_this_program() -> anyhow::Result<PathBuf> {
 }
 
 /// Creates a directory that only this user can enter, as the daemon demands, and returns its canonical path.
-fn private_directory(path: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn private_directory(path: &Path) -> anyhow::Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new()
         .recursive(true)

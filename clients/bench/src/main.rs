@@ -10,6 +10,7 @@ mod machine;
 mod report;
 mod run;
 mod scenario;
+mod soak;
 mod stats;
 
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ mod logging;
 mod respond;
 mod resume;
 mod start;
-mod watch;
+pub(crate) mod watch;
 
 use clap::ValueEnum;
 

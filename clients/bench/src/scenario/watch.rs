@@ -65,7 +65,7 @@ async fn with_watchers(lab: &Lab, round: &mut Round, watchers: usize) -> anyhow:
 }
 
 /// Starts a watch for new notifications, and waits until it is on.
-pub(super) async fn started(client: &Client) -> anyhow::Result<Watch> {
+pub(crate) async fn started(client: &Client) -> anyhow::Result<Watch> {
     let mut watch = client.watch(WatchNotificationsRequest {
         start_at: StartAt::Now.into(),
         ..WatchNotificationsRequest::default()
@@ -77,7 +77,7 @@ pub(super) async fn started(client: &Client) -> anyhow::Result<Watch> {
 }
 
 /// Waits for the next event.
-pub(super) async fn event(watch: &mut Watch) -> anyhow::Result<NotificationEvent> {
+pub(crate) async fn event(watch: &mut Watch) -> anyhow::Result<NotificationEvent> {
     loop {
         match watch.next().await? {
             Some(WatchItem::Event(event)) => return Ok(event),
