@@ -165,10 +165,7 @@ mod tests {
         assert_eq!(data_dir.finish_replacing(&database).expect("nothing"), None);
         assert_eq!(read(database.path()), "old");
         drop(prepared(&data_dir, "3"));
-        assert_eq!(
-            data_dir.directories(ASIDE).expect("a list"),
-            [PathBuf::new(); 0]
-        );
+        assert!(data_dir.directories(ASIDE).expect("a list").is_empty());
     }
 
     #[test]

@@ -146,7 +146,7 @@ async fn a_path_of_no_use_is_refused_before_anything_is_written() {
         let error = refused.expect_err(path);
         assert_eq!(error.reason(), ErrorReason::InvalidField, "{path}: {error}");
     }
-    assert_eq!(backups(daemon.home()), [PathBuf::new(); 0]);
+    assert!(backups(daemon.home()).is_empty());
 }
 
 #[tokio::test]

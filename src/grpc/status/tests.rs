@@ -47,10 +47,6 @@ fn all_errors() -> Vec<Error> {
             bounds: bounds(),
         },
         Error::UnknownCursor { bounds: bounds() },
-        Error::BackupRunning,
-        Error::BackupFailed {
-            reason: "the disk is gone".to_owned(),
-        },
         Error::SnapshotTooLarge { limit: 10 },
         Error::ShuttingDown,
         Error::DatabaseBusy {
@@ -69,6 +65,7 @@ fn all_errors() -> Vec<Error> {
         Error::Internal("a secret of the daemon".to_owned()),
     ];
     errors.extend(consumer_errors());
+    errors.extend(backup_errors());
     for error in &errors {
         match error {
             Error::InvalidField { .. }
@@ -100,6 +97,11 @@ fn all_errors() -> Vec<Error> {
         }
     }
     errors
+}
+
+fn backup_errors() -> Vec<Error> {
+    let reason = "the disk is gone".to_owned();
+    vec![Error::BackupRunning, Error::BackupFailed { reason }]
 }
 
 fn consumer_errors() -> Vec<Error> {

@@ -172,7 +172,7 @@ async fn one_backup_is_made_at_a_time_and_a_dropped_one_leaves_nothing() {
         }
     };
     made.expect("a backup");
-    assert_eq!(bench.backups(), [PathBuf::new(); 0]);
+    assert!(bench.backups().is_empty());
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn a_full_disk_is_told_and_nothing_is_left() {
         matches!(refused, Err(Error::DiskFull { available: 20_000 })),
         "{refused:?}"
     );
-    assert_eq!(bench.backups(), [PathBuf::new(); 0]);
+    assert!(bench.backups().is_empty());
 }
 
 #[tokio::test]
