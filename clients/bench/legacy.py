@@ -135,6 +135,20 @@ def run_foreign(arguments):
     print(json.dumps({"completed": arguments.count, "failed": 0, "latencies_ms": latencies}), flush=True)
 
 
+def run_dismiss(arguments):
+    """Dismisses every second notification of a database that has no daemon, as direct tooling does it, in transactions of a fair size."""
+    connection = connect(arguments.database)
+    now = datetime.datetime.utcnow().isoformat()
+    (last,) = connection.execute("SELECT max(id) FROM notifications").fetchone()
+    for start in range(0, last + 1, 50_000):
+        connection.execute(
+            "UPDATE notifications SET status = 'dismissed', updated_at = ? WHERE id >= ? AND id < ? AND id % 2 = 0",
+            (now, start, start + 50_000),
+        )
+        connection.commit()
+    connection.close()
+
+
 def run_version(_arguments):
     """Says what this is measured with."""
     print(json.dumps({"python": platform.python_version(), "sqlite": sqlite3.sqlite_version}), flush=True)
@@ -144,7 +158,7 @@ def main():
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for name, run in {"create": run_create, "once": run_once, "foreign": run_foreign, "version": run_version}.items():
+    for name, run in {"create": run_create, "once": run_once, "foreign": run_foreign, "dismiss": run_dismiss, "version": run_version}.items():
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         command.add_argument("--database")

@@ -91,8 +91,6 @@ impl Family {
     }
 }
 
-
-
 const LOAD: &[Metric] = &[PerSecond, P50Ms, P99Ms];
 const LOAD_AND_COST: &[Metric] = &[PerSecond, P50Ms, P99Ms, ProcessorUs];
 const TIMES: &[Metric] = &[P50Ms, P99Ms];
@@ -113,74 +111,225 @@ const NATS: &[(u64, Metric, Target)] = &[
     (16, PerSecond, Ratio(4.0)),
     (64, PerSecond, Ratio(7.0)),
 ];
-const REDIS: &[(u64, Metric, Target)] = &[
-    (1, PerSecond, Ratio(1.0)),
-    (16, PerSecond, Ratio(1.0)),
-];
+const REDIS: &[(u64, Metric, Target)] = &[(1, PerSecond, Ratio(1.0)), (16, PerSecond, Ratio(1.0))];
 const REDIS_BATCH: &[(u64, Metric, Target)] = &[(64, PerSecond, Ratio(1.0))];
 
 /// All families, in the order in which they are shown.
 const FAMILIES: &[Family] = &[
-    Family::new("create/one/*", LOAD_AND_COST, "durable create, {callers} on one connection, against the legacy way")
-        .against("create/legacy/*")
-        .targets(LEGACY),
-    Family::new("create/each/*", LOAD_AND_COST, "durable create, {callers} with a connection each, against the legacy way")
-        .against("create/legacy/*")
-        .targets(LEGACY),
-    Family::new("postgres/ours/*", LOAD, "durable create, {callers} with a connection each, against PostgreSQL")
-        .against("postgres/theirs/*")
-        .targets(POSTGRES),
-    Family::new("postgres/ours-batch/*", LOAD, "durable rows, 100 per call, {callers} with a connection each, against PostgreSQL")
-        .against("postgres/theirs-batch/*"),
-    Family::new("nats/ours/*", LOAD, "durable create, {callers} on one connection, against NATS JetStream")
-        .against("nats/theirs/*")
-        .targets(NATS),
-    Family::new("nats/ours-batch/*", LOAD, "durable rows, 100 per call, {callers} on one connection, against NATS JetStream")
-        .against("nats/theirs-batch/*"),
-    Family::new("redis/ours/*", LOAD, "durable create, {callers} on one connection, against Redis Streams")
-        .against("redis/theirs/*")
-        .targets(REDIS),
-    Family::new("redis/ours-batch/*", LOAD, "durable rows, 100 per call, {callers} on one connection, against Redis Streams")
-        .against("redis/theirs-batch/*")
-        .targets(REDIS_BATCH),
-    Family::new("batch/*", &[PerSecond, ProcessorUs], "durable rows, 100 per call, {callers} on one connection"),
-    Family::new("callers/one/*", LOAD, "growth: durable create, {callers} on one connection"),
-    Family::new("callers/each/*", LOAD, "growth: durable create, {callers} with a connection each"),
-    Family::new("watch/*", TIMES, "created → each of {watchers} has it, 200 creates per second")
-        .targets(&[(1, P50Ms, AtMost(0.6)), (100, P50Ms, AtMost(1.2))]),
-    Family::new("watch/lag", &[P99Ms], "how late the load generator began these creates"),
-    Family::new("watchers/create/*", TIMES, "growth: durable create with {watchers}, 40 per second"),
-    Family::new("watchers/stalled/create/*", TIMES, "the same, beside one more watcher that is stopped"),
-    Family::new("watchers/event/*", TIMES, "growth: created → each of {watchers} has it, 40 creates per second"),
-    Family::new("watchers/stalled/event/*", TIMES, "the same, beside one more watcher that is stopped"),
+    Family::new(
+        "create/one/*",
+        LOAD_AND_COST,
+        "durable create, {callers} on one connection, against the legacy way",
+    )
+    .against("create/legacy/*")
+    .targets(LEGACY),
+    Family::new(
+        "create/each/*",
+        LOAD_AND_COST,
+        "durable create, {callers} with a connection each, against the legacy way",
+    )
+    .against("create/legacy/*")
+    .targets(LEGACY),
+    Family::new(
+        "postgres/ours/*",
+        LOAD,
+        "durable create, {callers} with a connection each, against PostgreSQL",
+    )
+    .against("postgres/theirs/*")
+    .targets(POSTGRES),
+    Family::new(
+        "postgres/ours-batch/*",
+        LOAD,
+        "durable rows, 100 per call, {callers} with a connection each, against PostgreSQL",
+    )
+    .against("postgres/theirs-batch/*"),
+    Family::new(
+        "nats/ours/*",
+        LOAD,
+        "durable create, {callers} on one connection, against NATS JetStream",
+    )
+    .against("nats/theirs/*")
+    .targets(NATS),
+    Family::new(
+        "nats/ours-batch/*",
+        LOAD,
+        "durable rows, 100 per call, {callers} on one connection, against NATS JetStream",
+    )
+    .against("nats/theirs-batch/*"),
+    Family::new(
+        "redis/ours/*",
+        LOAD,
+        "durable create, {callers} on one connection, against Redis Streams",
+    )
+    .against("redis/theirs/*")
+    .targets(REDIS),
+    Family::new(
+        "redis/ours-batch/*",
+        LOAD,
+        "durable rows, 100 per call, {callers} on one connection, against Redis Streams",
+    )
+    .against("redis/theirs-batch/*")
+    .targets(REDIS_BATCH),
+    Family::new(
+        "batch/*",
+        &[PerSecond, ProcessorUs],
+        "durable rows, 100 per call, {callers} on one connection",
+    ),
+    Family::new(
+        "callers/one/*",
+        LOAD,
+        "growth: durable create, {callers} on one connection",
+    ),
+    Family::new(
+        "callers/each/*",
+        LOAD,
+        "growth: durable create, {callers} with a connection each",
+    ),
+    Family::new(
+        "watch/*",
+        TIMES,
+        "created → each of {watchers} has it, 200 creates per second",
+    )
+    .targets(&[(1, P50Ms, AtMost(0.6)), (100, P50Ms, AtMost(1.2))]),
+    Family::new(
+        "watch/lag",
+        &[P99Ms],
+        "how late the load generator began these creates",
+    ),
+    Family::new(
+        "watchers/create/*",
+        TIMES,
+        "growth: durable create with {watchers}, 40 per second",
+    ),
+    Family::new(
+        "watchers/stalled/create/*",
+        TIMES,
+        "the same, beside one more watcher that is stopped",
+    ),
+    Family::new(
+        "watchers/event/*",
+        TIMES,
+        "growth: created → each of {watchers} has it, 40 creates per second",
+    ),
+    Family::new(
+        "watchers/stalled/event/*",
+        TIMES,
+        "the same, beside one more watcher that is stopped",
+    ),
     // "Changes nobody's p99", with an allowance for what two measurements of a p99 differ by anyway.
-    Family::new("watchers/stalled/create-ratio/*", &[Times], "p99 of a create with {watchers}, beside a stopped one to without")
-        .targets(&[(1000, Times, AtMost(1.2))]),
-    Family::new("watchers/stalled/event-ratio/*", &[Times], "p99 of {watchers}, beside a stopped one to without")
-        .targets(&[(1000, Times, AtMost(1.2))]),
-    Family::new("watchers/lag/*", &[P99Ms], "how late the load generator began its creates, {watchers}"),
-    Family::new("foreign", TIMES, "a row by Python's sqlite3 → watcher has it, from before the insert")
-        .targets(&[(0, P50Ms, AtMost(10.0)), (0, P99Ms, AtMost(10.0))]),
-    Family::new("foreign/itself", &[P50Ms], "of which Python's own insert and commit"),
-    Family::new("respond", TIMES, "response given → waiting agent has it").targets(&[(0, P99Ms, AtMost(5.0))]),
-    Family::new("respond/create", &[P50Ms], "durable create at the same pace"),
-    Family::new("respond/ratio", &[Times], "the former to the latter").targets(&[(0, Times, AtMost(2.0))]),
-    Family::new("inbox/urgent/*", TIMES, "100 most urgent of {open} open, {rows}"),
-    Family::new("inbox/urgent/ratio", &[Times], "the largest inbox to the smallest, most urgent").targets(&[(0, Times, AtMost(1.5))]),
+    Family::new(
+        "watchers/stalled/create-ratio/*",
+        &[Times],
+        "p99 of a create with {watchers}, beside a stopped one to without",
+    )
+    .targets(&[(1000, Times, AtMost(1.2))]),
+    Family::new(
+        "watchers/stalled/event-ratio/*",
+        &[Times],
+        "p99 of {watchers}, beside a stopped one to without",
+    )
+    .targets(&[(1000, Times, AtMost(1.2))]),
+    Family::new(
+        "watchers/lag/*",
+        &[P99Ms],
+        "how late the load generator began its creates, {watchers}",
+    ),
+    Family::new(
+        "foreign",
+        TIMES,
+        "a row by Python's sqlite3 → watcher has it, from before the insert",
+    )
+    .targets(&[(0, P50Ms, AtMost(10.0)), (0, P99Ms, AtMost(10.0))]),
+    Family::new(
+        "foreign/itself",
+        &[P50Ms],
+        "of which Python's own insert and commit",
+    ),
+    Family::new("respond", TIMES, "response given → waiting agent has it").targets(&[(
+        0,
+        P99Ms,
+        AtMost(5.0),
+    )]),
+    Family::new(
+        "respond/create",
+        &[P50Ms],
+        "durable create at the same pace",
+    ),
+    Family::new("respond/ratio", &[Times], "the former to the latter").targets(&[(
+        0,
+        Times,
+        AtMost(2.0),
+    )]),
+    Family::new(
+        "inbox/urgent/*",
+        TIMES,
+        "100 most urgent of {open} open, {rows}",
+    ),
+    Family::new(
+        "inbox/urgent/ratio",
+        &[Times],
+        "the largest inbox to the smallest, most urgent",
+    )
+    .targets(&[(0, Times, AtMost(1.5))]),
     Family::new("inbox/newest/*", TIMES, "100 newest of {open} open, {rows}"),
-    Family::new("inbox/newest/ratio", &[Times], "the largest inbox to the smallest, newest").targets(&[(0, Times, AtMost(1.5))]),
-    Family::new("resume", &[PerSecond], "events on resuming 100 thousand events back").targets(&[(0, PerSecond, AtLeast(200_000.0))]),
-    Family::new("start", TIMES, "start of the daemon to its first reply").targets(&[(0, P50Ms, AtMost(10.0))]),
-    Family::new("cli", TIMES, "a whole process that creates one, against a Python script")
-        .against("cli/legacy")
-        .targets(&[(0, P50Ms, AtMost(3.0))]),
-    Family::new("memory/idle", &[Mebibytes], "daemon, idle").targets(&[(0, Mebibytes, AtMost(15.0))]),
-    Family::new("memory/loaded", &[Mebibytes], "daemon, peak under 64 callers").targets(&[(0, Mebibytes, AtMost(32.0))]),
-    Family::new("memory/watchers", &[Mebibytes], "daemon, 1,000 idle watchers").targets(&[(0, Mebibytes, AtMost(64.0))]),
-    Family::new("cpu/watchers", &[PercentOfCore], "daemon, 1,000 idle watchers").targets(&[(0, PercentOfCore, AtMost(1.0))]),
-    Family::new("logging/info", &[PerSecond], "durable create, 64 callers, logging at info (the default)"),
+    Family::new(
+        "inbox/newest/ratio",
+        &[Times],
+        "the largest inbox to the smallest, newest",
+    )
+    .targets(&[(0, Times, AtMost(1.5))]),
+    Family::new(
+        "resume",
+        &[PerSecond],
+        "events on resuming 100 thousand events back",
+    )
+    .targets(&[(0, PerSecond, AtLeast(200_000.0))]),
+    Family::new("start", TIMES, "start of the daemon to its first reply").targets(&[(
+        0,
+        P50Ms,
+        AtMost(10.0),
+    )]),
+    Family::new(
+        "cli",
+        TIMES,
+        "a whole process that creates one, against a Python script",
+    )
+    .against("cli/legacy")
+    .targets(&[(0, P50Ms, AtMost(3.0))]),
+    Family::new("memory/idle", &[Mebibytes], "daemon, idle").targets(&[(
+        0,
+        Mebibytes,
+        AtMost(15.0),
+    )]),
+    Family::new(
+        "memory/loaded",
+        &[Mebibytes],
+        "daemon, peak under 64 callers",
+    )
+    .targets(&[(0, Mebibytes, AtMost(32.0))]),
+    Family::new(
+        "memory/watchers",
+        &[Mebibytes],
+        "daemon, 1,000 idle watchers",
+    )
+    .targets(&[(0, Mebibytes, AtMost(64.0))]),
+    Family::new(
+        "cpu/watchers",
+        &[PercentOfCore],
+        "daemon, 1,000 idle watchers",
+    )
+    .targets(&[(0, PercentOfCore, AtMost(1.0))]),
+    Family::new(
+        "logging/info",
+        &[PerSecond],
+        "durable create, 64 callers, logging at info (the default)",
+    ),
     Family::new("logging/warn", &[PerSecond], "the same, logging at warn"),
-    Family::new("logging/ratio", &[Times], "logging at warn to logging at info"),
+    Family::new(
+        "logging/ratio",
+        &[Times],
+        "logging at warn to logging at info",
+    ),
 ];
 
 /// The rows for what was recorded under `keys`.
@@ -258,7 +407,11 @@ mod tests {
         let rows = rows(keys.into_iter());
         let of = |key: &str| rows.iter().filter(|row| row.key == key).count();
         assert_eq!((of("watch/1"), of("watch/100"), of("watch/lag")), (2, 2, 1));
-        assert!(rows[0].what.contains("each of 1 watcher has it"), "{:?}", rows[0]);
+        assert!(
+            rows[0].what.contains("each of 1 watcher has it"),
+            "{:?}",
+            rows[0]
+        );
         assert_eq!(rows[0].target, Some(AtMost(0.6)));
         assert_eq!(rows[1].target, None);
     }

@@ -121,6 +121,17 @@ impl Legacy {
         output(&mut self.command("once", database)).await.map(drop)
     }
 
+    /// Dismisses every notification with an even id in a database that no daemon has open.
+    ///
+    /// # Errors
+    ///
+    /// The program fails.
+    pub(crate) async fn dismiss_every_second(&self, database: &Path) -> anyhow::Result<()> {
+        output(&mut self.command("dismiss", database))
+            .await
+            .map(drop)
+    }
+
     /// Inserts `count` rows beside a running daemon, at a steady rate. The title of each is the time before its insert, in nanoseconds of
     /// the monotonic clock. Returns how long Python took for each.
     ///

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use barista_client::Client;
 use barista_client::pb::notification::v1::{CreateNotificationRequest, NotificationType, Priority};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -17,14 +16,24 @@ use crate::stats::Latencies;
 pub(crate) const MESSAGE: &str = "The migration touches 14 files and rewrites two tables. Tests pass; the dry run took 3.2 s. \
     Shall I go on with it on the staging database, or wait for a review?";
 
+/// The title of the number'th notification.
+pub(crate) fn title(number: u64) -> String {
+    format!("Benchmark {number}")
+}
+
+/// What the number'th notification has for programs.
+pub(crate) fn context(number: u64) -> String {
+    format!(r#"{{"source":"barista-bench","sequence":{number}}}"#)
+}
+
 /// A notification of an ordinary size. The legacy way stores the same.
 pub(crate) fn notice(number: u64) -> CreateNotificationRequest {
     CreateNotificationRequest {
         r#type: NotificationType::Info.into(),
         priority: Priority::Normal.into(),
-        title: format!("Benchmark {number}"),
+        title: title(number),
         message: MESSAGE.to_owned(),
-        context: format!(r#"{{"source":"barista-bench","sequence":{number}}}"#),
+        context: context(number),
         ..CreateNotificationRequest::default()
     }
 }
@@ -53,20 +62,21 @@ struct Operation {
 /// # Errors
 ///
 /// The first error of any operation.
-pub(crate) async fn closed_loop<F, O>(
-    callers: Vec<Client>,
+pub(crate) async fn closed_loop<C, F, O>(
+    callers: Vec<C>,
     window: Duration,
     operation: F,
 ) -> anyhow::Result<Load>
 where
-    F: Fn(Client, u64) -> O + Clone + Send + 'static,
+    C: Clone + Send + 'static,
+    F: Fn(C, u64) -> O + Clone + Send + 'static,
     O: Future<Output = anyhow::Result<()>> + Send,
 {
     let start = Instant::now() + WARM_UP;
     let end = start + window;
     let numbers = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
-    for client in callers {
+    for caller in callers {
         let (operation, numbers) = (operation.clone(), Arc::clone(&numbers));
         tasks.spawn(async move {
             let mut operations = Vec::new();
@@ -75,7 +85,7 @@ where
                 if began >= end {
                     return anyhow::Ok(operations);
                 }
-                operation(client.clone(), numbers.fetch_add(1, Ordering::Relaxed)).await?;
+                operation(caller.clone(), numbers.fetch_add(1, Ordering::Relaxed)).await?;
                 operations.push(Operation {
                     began,
                     ended: Instant::now(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Row, Target, rows};
+use crate::load::Load;
 use crate::machine::Machine;
 use crate::stats::{Latencies, Summary};
 
@@ -112,6 +113,12 @@ impl Round {
                 self.record(row, metric, value);
             }
         }
+    }
+
+    /// Records what callers came to, of whom each operation made `rows` rows.
+    pub(crate) fn load(&mut self, row: &str, load: &Load, rows: u64) {
+        self.record(row, Metric::PerSecond, load.per_second * rows as f64);
+        self.latencies(row, &load.latencies);
     }
 
     /// Records the processor time that each of `count` rows or calls took the daemon.
@@ -272,9 +279,16 @@ mod tests {
             (1, "redis/ours/16", Metric::PerSecond, 5.0),
         ]);
         assert_eq!(outcome(&report, "cli", Metric::P50Ms).met, Some(true));
-        assert_eq!(outcome(&report, "resume", Metric::PerSecond).met, Some(false));
+        assert_eq!(
+            outcome(&report, "resume", Metric::PerSecond).met,
+            Some(false)
+        );
         let alone = outcome(&report, "redis/ours/16", Metric::PerSecond);
-        assert_eq!((alone.ratio, alone.met), (None, None), "there is no opponent to tell by");
+        assert_eq!(
+            (alone.ratio, alone.met),
+            (None, None),
+            "there is no opponent to tell by"
+        );
     }
 
     #[test]

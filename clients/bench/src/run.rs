@@ -8,11 +8,13 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::ValueEnum;
 
-use crate::args::{Arguments, Command, Run};
+use crate::args::{Arguments, Command, Picture, Run};
+use crate::chart;
 use crate::lab::Lab;
 use crate::machine::{Busy, Machine};
 use crate::report::{Report, Round, Settings};
 use crate::scenario::Scenario;
+use crate::table::{Rows, markdown};
 
 /// Open files that a thousand watchers and their neighbours need.
 const OPEN_FILES: u64 = 4096;
@@ -25,7 +27,28 @@ const OPEN_FILES: u64 = 4096;
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Run(options) => measure(&options).await,
-        Command::Table { file } => print(&read(&file)?),
+        Command::Table { file, targets } => {
+            let rows = if targets {
+                Rows::WithTargets
+            } else {
+                Rows::All
+            };
+            print(&markdown(&read(&file)?, rows))
+        }
+        Command::Chart { kind, file } => {
+            let report = read(&file)?;
+            let picture = match kind {
+                Picture::Ratios => chart::ratios(&report),
+                Picture::Callers => chart::callers(&report),
+            };
+            let none = || {
+                format!(
+                    "{} has nothing for this picture: run the scenarios create and callers, or postgres, redis or nats",
+                    file.display()
+                )
+            };
+            print(&picture.with_context(none)?)
+        }
     }
 }
 
@@ -79,7 +102,7 @@ async fn measure(options: &Run) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(&report)?;
         fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    print(&report)
+    print(&markdown(&report, Rows::All))
 }
 
 /// Describes the machine, and the programs that are measured.
@@ -107,15 +130,12 @@ fn read(file: &Path) -> anyhow::Result<Report> {
     })
 }
 
-fn print(report: &Report) -> anyhow::Result<()> {
+fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    match out
-        .write_all(report.markdown().as_bytes())
-        .and_then(|()| out.flush())
-    {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever reads has read enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome.context("cannot print the table"),
+        outcome => outcome.context("cannot print"),
     }
 }
 

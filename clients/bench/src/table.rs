@@ -197,7 +197,9 @@ mod tests {
         let mut found = text
             .lines()
             .filter(|line| line.trim_start_matches("| ").starts_with(what));
-        let line = found.next().unwrap_or_else(|| panic!("no {what} in {text}"));
+        let line = found
+            .next()
+            .unwrap_or_else(|| panic!("no {what} in {text}"));
         assert_eq!(found.next(), None);
         line.trim_matches('|').split('|').map(str::trim).collect()
     }
@@ -219,7 +221,10 @@ mod tests {
         let ahead = "durable create, 16 callers with a connection each, against PostgreSQL, rate";
         assert_eq!(cells(&text, ahead)[3..], ["2.00 ×", "≥ 1.5 ×", "yes"]);
         let watch = "created → each of 1 watcher has it, 200 creates per second, p50";
-        assert_eq!(cells(&text, watch)[1..], ["500 µs", "", "", "≤ 600 µs", "yes"]);
+        assert_eq!(
+            cells(&text, watch)[1..],
+            ["500 µs", "", "", "≤ 600 µs", "yes"]
+        );
         let resume = cells(&text, "events on resuming");
         assert_eq!(resume[1..], ["150 k/s", "", "", "≥ 200 k/s", "**no**"]);
     }
@@ -228,7 +233,11 @@ mod tests {
     fn the_machine_and_every_note_are_there() {
         for which in [Rows::All, Rows::WithTargets] {
             let text = markdown(&fixture(), which);
-            for part in ["Model 7 (2 cores)", "* PROVISIONAL: ", "* NATS JetStream was not measured"] {
+            for part in [
+                "Model 7 (2 cores, 8 GiB of memory)",
+                "* PROVISIONAL: ",
+                "* NATS JetStream was not measured",
+            ] {
                 assert!(text.contains(part), "{part}: {text}");
             }
         }
@@ -244,7 +253,10 @@ mod tests {
     fn rows_with_a_target_stay_whether_it_is_met_or_not() {
         let text = markdown(&fixture(), Rows::WithTargets);
         assert!(text.contains("**no**") && text.contains("| yes"), "{text}");
-        assert!(!text.contains("growth:") && !text.contains("something/new"), "{text}");
+        assert!(
+            !text.contains("growth:") && !text.contains("something/new"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -252,6 +264,9 @@ mod tests {
         let text = markdown(&fixture(), Rows::All);
         let table = text.lines().take_while(|line| line.starts_with('|'));
         let widths: Vec<usize> = table.map(|line| line.chars().count()).collect();
-        assert!(widths.len() > 5 && widths.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
+        assert!(
+            widths.len() > 5 && widths.windows(2).all(|pair| pair[0] == pair[1]),
+            "{text}"
+        );
     }
 }
