@@ -199,34 +199,34 @@ const FAMILIES: &[Family] = &[
     Family::new(
         "watchers/create/*",
         TIMES,
-        "growth: durable create with {watchers}, 40 per second",
+        "growth: durable create with {watchers}, 20 per second",
     ),
     Family::new(
         "watchers/stalled/create/*",
         TIMES,
-        "the same, beside one more watcher that is stopped",
+        "growth: durable create with {watchers}, beside one that is stopped",
     ),
     Family::new(
         "watchers/event/*",
         TIMES,
-        "growth: created → each of {watchers} has it, 40 creates per second",
+        "growth: created → each of {watchers} has it, 20 creates per second",
     ),
     Family::new(
         "watchers/stalled/event/*",
         TIMES,
-        "the same, beside one more watcher that is stopped",
+        "growth: created → each of {watchers} has it, beside one that is stopped",
     ),
     // "Changes nobody's p99", with an allowance for what two measurements of a p99 differ by anyway.
     Family::new(
         "watchers/stalled/create-ratio/*",
         &[Times],
-        "p99 of a create with {watchers}, beside a stopped one to without",
+        "growth: p99 of a create with {watchers}, beside a stopped one to without",
     )
     .targets(&[(1000, Times, AtMost(1.2))]),
     Family::new(
         "watchers/stalled/event-ratio/*",
         &[Times],
-        "p99 of {watchers}, beside a stopped one to without",
+        "growth: p99 of {watchers}, beside a stopped one to without",
     )
     .targets(&[(1000, Times, AtMost(1.2))]),
     Family::new(

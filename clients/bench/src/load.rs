@@ -44,7 +44,8 @@ pub(crate) fn notice(number: u64) -> CreateNotificationRequest {
 /// rate of arrivals.
 #[derive(Debug)]
 pub(crate) struct Load {
-    /// Operations per second: those that ended within the window.
+    /// Operations per second within the window. An operation counts with the share of its time that lies in there: long ones would
+    /// make the rate jump in steps otherwise.
     pub(crate) per_second: f64,
     /// How long each took that began within the window, however late it ended.
     pub(crate) latencies: Latencies,
@@ -55,6 +56,21 @@ pub(crate) struct Load {
 struct Operation {
     began: Instant,
     ended: Instant,
+}
+
+impl Operation {
+    /// How much of its time lies between `start` and `end`, from 0 to 1.
+    fn share_within(&self, start: Instant, end: Instant) -> f64 {
+        let within = self
+            .ended
+            .min(end)
+            .saturating_duration_since(self.began.max(start));
+        let whole = self.ended - self.began;
+        if whole.is_zero() {
+            return f64::from(u8::from((start..=end).contains(&self.began)));
+        }
+        within.as_secs_f64() / whole.as_secs_f64()
+    }
 }
 
 /// Lets each of `callers` repeat `operation`, which gets a new number each time, for a warm-up and then for `window`.
@@ -97,16 +113,16 @@ where
     while let Some(done) = tasks.join_next().await {
         operations.extend(done??);
     }
-    let completed = operations
+    let done: f64 = operations
         .iter()
-        .filter(|each| (start..=end).contains(&each.ended))
-        .count();
+        .map(|each| each.share_within(start, end))
+        .sum();
     let latencies = operations
         .iter()
         .filter(|each| each.began >= start)
         .map(|each| each.ended - each.began);
     Ok(Load {
-        per_second: completed as f64 / window.as_secs_f64(),
+        per_second: done / window.as_secs_f64(),
         latencies: Latencies::new(latencies),
         operations: operations.len() as u64,
     })
@@ -141,4 +157,38 @@ where
         done??;
     }
     Ok(Latencies::new(lags))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_counts_with_its_share_of_the_window() {
+        let zero = Instant::now();
+        let at = |ms| zero + Duration::from_millis(ms);
+        let share = |began, ended| {
+            let operation = Operation {
+                began: at(began),
+                ended: at(ended),
+            };
+            operation.share_within(at(100), at(200))
+        };
+        let cases = [
+            (110, 120, 1.0),
+            (50, 150, 0.5),
+            (150, 250, 0.5),
+            (0, 400, 0.25),
+            (0, 90, 0.0),
+            (210, 220, 0.0),
+            (120, 120, 1.0),
+            (90, 90, 0.0),
+        ];
+        for (began, ended, expected) in cases {
+            assert!(
+                (share(began, ended) - expected).abs() < 1e-9,
+                "{began} to {ended}"
+            );
+        }
+    }
 }

@@ -119,6 +119,11 @@ impl Round {
     pub(crate) fn load(&mut self, row: &str, load: &Load, rows: u64) {
         self.record(row, Metric::PerSecond, load.per_second * rows as f64);
         self.latencies(row, &load.latencies);
+        if load.latencies.p50().is_none() {
+            self.note(format!(
+                "{row}: no operation began within the window, so there are no percentiles; measure longer with --seconds."
+            ));
+        }
     }
 
     /// Records the processor time that each of `count` rows or calls took the daemon.
@@ -178,8 +183,9 @@ impl Report {
             .map(|key| self.values(key, row.metric))
             .unwrap_or_default();
         let ratios = ours.iter().filter_map(|(round, ours)| {
-            let theirs = theirs.get(round)?;
-            Some(if row.metric == Metric::PerSecond {
+            // Where nothing was done there is nothing to compare.
+            let theirs = theirs.get(round).filter(|theirs| **theirs > 0.0)?;
+            (*ours > 0.0).then_some(if row.metric == Metric::PerSecond {
                 ours / theirs
             } else {
                 theirs / ours
@@ -277,6 +283,8 @@ mod tests {
             (1, "cli/legacy", Metric::P50Ms, 1.0),
             (1, "resume", Metric::PerSecond, 199_000.0),
             (1, "redis/ours/16", Metric::PerSecond, 5.0),
+            (1, "nats/ours/16", Metric::PerSecond, 5.0),
+            (1, "nats/theirs/16", Metric::PerSecond, 0.0),
         ]);
         assert_eq!(outcome(&report, "cli", Metric::P50Ms).met, Some(true));
         assert_eq!(
@@ -289,6 +297,8 @@ mod tests {
             (None, None),
             "there is no opponent to tell by"
         );
+        let nothing = outcome(&report, "nats/ours/16", Metric::PerSecond);
+        assert_eq!((nothing.ratio, nothing.met), (None, None));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::ValueEnum;
 
 use crate::args::{Arguments, Command, Picture, Run};
@@ -78,14 +78,19 @@ async fn measure(options: &Run) -> anyhow::Result<()> {
         only => only,
     };
     let before = Busy::now();
+    let mut failures = 0;
     for number in 1..=options.rounds {
         for scenario in scenarios {
             let began = Instant::now();
             let mut round = Round::new(number);
-            scenario
-                .measure(&lab, &mut round)
-                .await
-                .with_context(|| format!("the scenario {scenario:?} failed in round {number}"))?;
+            // What was measured before stays worth something.
+            if let Err(error) = scenario.measure(&lab, &mut round).await {
+                let failure =
+                    format!("The scenario {scenario:?} failed in round {number}: {error:#}");
+                eprintln!("{failure}");
+                round.note(failure);
+                failures += 1;
+            }
             report.add(round);
             eprintln!(
                 "round {number}, {scenario:?}: {:.1} s",
@@ -102,7 +107,13 @@ async fn measure(options: &Run) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(&report)?;
         fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    print(&markdown(&report, Rows::All))
+    print(&markdown(&report, Rows::All))?;
+    ensure!(
+        failures == 0,
+        "{failures} of {} measurements failed; the notes say why",
+        options.rounds as usize * scenarios.len()
+    );
+    Ok(())
 }
 
 /// Describes the machine, and the programs that are measured.
