@@ -71,8 +71,8 @@ def context_of(number):
 
 
 def caller(index, arguments, barrier, results):
-    """Creates until the time is up. Counts as Barista's callers do: the rate from what ended within the window, the latencies from what
-    began in it."""
+    """Creates until the time is up. Counts as Barista's callers do: for the rate, each with the share of its time within the window; the
+    latencies of those that began in it."""
     barrier.wait()
     start = time.monotonic() + arguments.warm_up
     end = start + arguments.seconds
@@ -85,8 +85,7 @@ def caller(index, arguments, barrier, results):
             failed += 1
             continue
         ended = time.monotonic()
-        if start <= ended <= end:
-            completed += 1
+        completed += max(0, min(ended, end) - max(began, start)) / max(ended - began, 1e-9)
         if began >= start:
             latencies.append((ended - began) * 1e3)
     results.put({"completed": completed, "failed": failed, "latencies_ms": latencies})

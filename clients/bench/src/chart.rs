@@ -6,7 +6,7 @@ use crate::catalogue::{Row, Target};
 use crate::report::{Metric, Outcome, Report};
 use crate::stats::Summary;
 use crate::svg::{Anchor, Svg};
-use crate::table::{aim, amount, name};
+use crate::table::{aim, amount, name, rounded};
 
 const AHEAD: &str = "#2da44e";
 const BEHIND: &str = "#cf222e";
@@ -82,7 +82,7 @@ pub(crate) fn ratios(report: &Report) -> Option<String> {
     };
     let bottom = TOP + STEP * compared.len() as f64;
     let title = "How many times as good as its opponents Barista is";
-    let mut svg = Svg::new(RIGHT + 100.0, bottom + 56.0, title);
+    let mut svg = Svg::new(RIGHT + 200.0, bottom + 56.0, title);
     svg.label(
         (16.0, 22.0),
         Anchor::Start,
@@ -193,12 +193,13 @@ const SERIES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+const LEFT: f64 = 72.0;
+const RIGHT: f64 = 640.0;
+const TOP: f64 = 44.0;
+const BOTTOM: f64 = 400.0;
+
 /// A line per system: durable creates per second over the number of callers, both logarithmic. `None` where none was measured.
 pub(crate) fn callers(report: &Report) -> Option<String> {
-    const LEFT: f64 = 72.0;
-    const RIGHT: f64 = 640.0;
-    const TOP: f64 = 44.0;
-    const BOTTOM: f64 = 400.0;
     let series: Vec<_> = SERIES
         .iter()
         .map(|(prefix, name, colour)| (*name, *colour, rates(report, prefix)))
@@ -222,32 +223,9 @@ pub(crate) fn callers(report: &Report) -> Option<String> {
     };
     let title = "Durable creates per second over the number of callers";
     let mut svg = Svg::new(RIGHT + 260.0, BOTTOM + 76.0, title);
-    svg.label(
-        (16.0, 22.0),
-        Anchor::Start,
-        &format!("{title}: medians, both scales logarithmic"),
-    );
-    for rate in up.powers(10.0) {
-        svg.line((LEFT, up.at(rate)), (RIGHT, up.at(rate)), GRID, 1.0);
-        svg.label(
-            (LEFT - 8.0, up.at(rate) + 4.0),
-            Anchor::End,
-            &amount(rate, Metric::PerSecond),
-        );
-    }
-    for callers in across.powers(4.0) {
-        svg.line(
-            (across.at(callers), TOP),
-            (across.at(callers), BOTTOM),
-            GRID,
-            1.0,
-        );
-        svg.label(
-            (across.at(callers), BOTTOM + 18.0),
-            Anchor::Middle,
-            &callers.to_string(),
-        );
-    }
+    let heading = format!("{title}: medians, both scales logarithmic");
+    svg.label((16.0, 22.0), Anchor::Start, &heading);
+    grid(&mut svg, across, up);
     for (number, (name, colour, rates)) in series.iter().enumerate() {
         let points: Vec<_> = rates
             .iter()
@@ -271,13 +249,23 @@ pub(crate) fn callers(report: &Report) -> Option<String> {
         );
         svg.label((RIGHT + 48.0, y), Anchor::Start, name);
     }
-    footer(
-        &mut svg,
-        report,
-        BOTTOM + 18.0,
-        "callers, each of whom waits for an answer before the next call",
-    );
+    let legend = "callers, each of whom waits for an answer before the next call";
+    footer(&mut svg, report, BOTTOM + 18.0, legend);
     Some(svg.finish())
+}
+
+fn grid(svg: &mut Svg, across: Axis, up: Axis) {
+    for rate in up.powers(10.0) {
+        let y = up.at(rate);
+        svg.line((LEFT, y), (RIGHT, y), GRID, 1.0);
+        let text = rounded(rate, Metric::PerSecond);
+        svg.label((LEFT - 8.0, y + 4.0), Anchor::End, &text);
+    }
+    for callers in across.powers(4.0) {
+        let x = across.at(callers);
+        svg.line((x, TOP), (x, BOTTOM), GRID, 1.0);
+        svg.label((x, BOTTOM + 18.0), Anchor::Middle, &callers.to_string());
+    }
 }
 
 /// The median rate for each number of callers that was recorded under `prefix`.
@@ -298,12 +286,15 @@ fn rates(report: &Report, prefix: &str) -> BTreeMap<u64, f64> {
 /// What the picture shows, and on which machine it was measured: a picture travels without its page.
 fn footer(svg: &mut Svg, report: &Report, above: f64, legend: &str) {
     let machine = &report.machine;
-    let provisional = report
+    let is_provisional = report
         .notes
         .iter()
-        .any(|note| note.starts_with("PROVISIONAL"))
-        .then_some("; PROVISIONAL: the machine was busy")
-        .unwrap_or_default();
+        .any(|note| note.starts_with("PROVISIONAL"));
+    let provisional = if is_provisional {
+        "; PROVISIONAL: see the notes of the table"
+    } else {
+        ""
+    };
     svg.label((16.0, above + 22.0), Anchor::Start, legend);
     svg.label(
         (16.0, above + 40.0),
@@ -384,6 +375,7 @@ mod tests {
             "{svg}"
         );
         assert!(svg.contains(">Redis Streams, one connection<"), "{svg}");
+        assert!(svg.contains(">10 k/s<"), "the scale: {svg}");
         assert!(!svg.contains("NATS"), "it was not measured: {svg}");
     }
 

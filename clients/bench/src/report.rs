@@ -171,7 +171,8 @@ impl Report {
 
     /// The rows of the catalogue that were measured, in its order.
     pub(crate) fn rows(&self) -> Vec<Row> {
-        rows(self.records.iter().map(|record| record.row.as_str()))
+        let keys = self.records.iter().map(|record| record.row.as_str());
+        rows(&keys.collect())
     }
 
     /// What one row comes to over all rounds. `None` where it was not measured.

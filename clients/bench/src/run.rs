@@ -73,6 +73,11 @@ async fn measure(options: &Run) -> anyhow::Result<()> {
             "THE DATA WAS IN MEMORY: nothing here is durable. Name a directory on a disk with --dir.".to_owned(),
         );
     }
+    if cfg!(debug_assertions) || report.machine.daemon.contains(" debug)") {
+        report
+            .notes
+            .push("PROVISIONAL: this was a debug build; build with --release.".to_owned());
+    }
     let scenarios = match options.only.as_slice() {
         [] => Scenario::value_variants(),
         only => only,

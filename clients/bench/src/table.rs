@@ -142,7 +142,7 @@ pub(crate) fn amount(value: f64, metric: Metric) -> String {
 }
 
 /// A number that somebody chose, with its unit, as short as it can be.
-fn rounded(value: f64, metric: Metric) -> String {
+pub(crate) fn rounded(value: f64, metric: Metric) -> String {
     let (value, unit) = scaled(value, metric);
     format!("{value}{unit}")
 }

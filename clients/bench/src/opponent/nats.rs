@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_nats::jetstream::stream::{Config, StorageType};
@@ -18,6 +19,8 @@ const SINCE: (u32, u32) = (2, 10);
 const SUBJECT: &str = "notifications";
 /// More than all callers have under way: a caller that has to wait for a place in the middle of its batch would hold up the others.
 const IN_FLIGHT: usize = 100_000;
+/// How long a caller waits for an acknowledgement, as with Barista: the library's five seconds are little for a batch on a slow disk.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// NATS, as it is installed.
 #[derive(Debug)]
@@ -118,6 +121,7 @@ impl Opponent for Nats {
 async fn connect(address: &str) -> anyhow::Result<Context> {
     let client = async_nats::connect(address).await?;
     Ok(ContextBuilder::new()
+        .ack_timeout(PATIENCE)
         .max_ack_inflight(IN_FLIGHT)
         .build(client))
 }
