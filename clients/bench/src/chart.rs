@@ -50,9 +50,9 @@ fn decade_above(value: f64) -> f64 {
 /// A bar per comparison with an opponent, from 1 to the ratio, on a logarithmic scale, and a mark where the target is. Every comparison of
 /// rates is there, and every other one that has a target, won or lost. `None` where nothing was compared.
 pub(crate) fn ratios(report: &Report) -> Option<String> {
-    const LEFT: f64 = 560.0;
-    const RIGHT: f64 = 960.0;
-    const TOP: f64 = 56.0;
+    const BARS_FROM: f64 = 560.0;
+    const BARS_TO: f64 = 960.0;
+    const FIRST_BAR: f64 = 56.0;
     const STEP: f64 = 22.0;
     let rows = report.rows();
     let compared: Vec<_> = rows
@@ -77,12 +77,12 @@ pub(crate) fn ratios(report: &Report) -> Option<String> {
     let axis = Axis {
         least: decade_below(least.min(0.5)),
         most: decade_above(most),
-        from: LEFT,
-        to: RIGHT,
+        from: BARS_FROM,
+        to: BARS_TO,
     };
-    let bottom = TOP + STEP * compared.len() as f64;
+    let bottom = FIRST_BAR + STEP * compared.len() as f64;
     let title = "How many times as good as its opponents Barista is";
-    let mut svg = Svg::new(RIGHT + 200.0, bottom + 56.0, title);
+    let mut svg = Svg::new(BARS_TO + 200.0, bottom + 56.0, title);
     svg.label(
         (16.0, 22.0),
         Anchor::Start,
@@ -90,13 +90,13 @@ pub(crate) fn ratios(report: &Report) -> Option<String> {
     );
     for power in axis.powers(10.0) {
         svg.line(
-            (axis.at(power), TOP - 6.0),
+            (axis.at(power), FIRST_BAR - 6.0),
             (axis.at(power), bottom),
             GRID,
             1.0,
         );
         svg.label(
-            (axis.at(power), TOP - 12.0),
+            (axis.at(power), FIRST_BAR - 12.0),
             Anchor::Middle,
             &format!("{power} ×"),
         );
@@ -105,11 +105,16 @@ pub(crate) fn ratios(report: &Report) -> Option<String> {
         bar(
             &mut svg,
             axis,
-            TOP + STEP * number as f64,
+            FIRST_BAR + STEP * number as f64,
             (row, outcome, ratio),
         );
     }
-    svg.line((axis.at(1.0), TOP - 6.0), (axis.at(1.0), bottom), MARK, 1.0);
+    svg.line(
+        (axis.at(1.0), FIRST_BAR - 6.0),
+        (axis.at(1.0), bottom),
+        MARK,
+        1.0,
+    );
     footer(
         &mut svg,
         report,
@@ -193,6 +198,7 @@ const SERIES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Where the lines are drawn.
 const LEFT: f64 = 72.0;
 const RIGHT: f64 = 640.0;
 const TOP: f64 = 44.0;
