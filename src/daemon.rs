@@ -1,5 +1,7 @@
 //! The composition root: the only file that knows every module. It reads like the daemon's life.
 
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +22,11 @@ use crate::domain::consumer::store::ConsumerStore;
 use crate::domain::consumers::Consumers;
 use crate::domain::notification::store::NotificationStore;
 use crate::domain::notifications::Notifications;
+use crate::failpoint::failpoint;
 use crate::grpc::admin::ServerIdentity;
 use crate::grpc::server::{self, Limits, Services};
 use crate::instance::{Instance, InstanceError};
+use crate::platform::WriteWatch;
 use crate::shutdown::{Hangup, on_signals};
 use crate::socket::{BoundSocket, Place};
 use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
@@ -32,6 +36,10 @@ use crate::{notify, platform, telemetry};
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 /// How often the daemon looks whether its lock file is still there.
 const INSTANCE_CHECK: Duration = Duration::from_secs(2);
+/// How long the store looks by itself after it was told that somebody writes, at least: our own writes are announced, too.
+const HINT_INTERVAL: Duration = Duration::from_millis(500);
+/// How long to wait before the log is watched again, when it could not be or was deleted.
+const HINT_RETRY: Duration = Duration::from_secs(5);
 /// Bytes of a frame in a write-ahead log: a page and its header.
 const FRAME_BYTES: u64 = 4096 + 24;
 
@@ -90,7 +98,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if is_new {
         tracing::info!(data_dir = %data_dir.path().display(), "made the data directory");
     }
+    failpoint!("locked");
     let socket = BoundSocket::open(&data_dir, config.server.socket.as_deref(), &instance)?;
+    failpoint!("bound");
     let outcome = serve_on(&config, &data_dir, &instance, socket, arguments.detached);
     match &outcome {
         Ok(()) => tracing::info!("stopped"),
@@ -133,7 +143,9 @@ fn serve_on(
     let outcome = runtime.block_on(async {
         let (listener, place) = socket.into_listener()?;
         let _signals = on_signals(stop.clone(), Hangup::fitting(detached))?;
-        let store = SqliteStore::open(options(config, data_dir)?).inspect_err(|_| {
+        let options = options(config, data_dir)?;
+        let log = options.path.path_of(DatabaseFile::Wal);
+        let store = SqliteStore::open(options).inspect_err(|_| {
             place.unlink_if_ours();
         })?;
         let store = Arc::new(store);
@@ -150,6 +162,7 @@ fn serve_on(
             data_dir,
             instance: Arc::clone(instance),
             store,
+            log,
             place,
             stop: stop.clone(),
         };
@@ -165,6 +178,8 @@ struct Daemon<'a> {
     data_dir: &'a DataDir,
     instance: Arc<Instance>,
     store: Arc<SqliteStore>,
+    /// The write-ahead log of the store.
+    log: PathBuf,
     place: Place,
     stop: CancellationToken,
 }
@@ -213,6 +228,14 @@ impl Daemon<'_> {
         let (expiry, stop) = (Arc::clone(notifications), self.stop.clone());
         tasks.spawn(async move { expiry.run_expiry(stop).await });
         tasks.spawn(guard(Arc::clone(&self.instance), self.stop.clone()));
+        let (store, log) = (Arc::clone(&self.store), self.log.clone());
+        let stop = self.stop.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                never = announce_writes(&store, &log) => match never {},
+                () = stop.cancelled() => {}
+            }
+        });
         tasks
     }
 
@@ -276,6 +299,27 @@ async fn guard(instance: Arc<Instance>, stop: CancellationToken) {
             );
             return stop.cancel();
         }
+    }
+}
+
+/// Tells the store when somebody writes to its log, so that it need not look for commits by other programs all the time. Where the system
+/// cannot tell, it does.
+async fn announce_writes(store: &SqliteStore, log: &Path) -> Infallible {
+    loop {
+        match WriteWatch::new(log) {
+            Ok(mut watch) => {
+                store.set_hinted(true);
+                // What was written before the watch began is news, too.
+                store.hint();
+                while watch.written().await.is_ok() {
+                    store.hint();
+                    tokio::time::sleep(HINT_INTERVAL).await;
+                }
+                store.set_hinted(false);
+            }
+            Err(error) => tracing::debug!(%error, "writes to the log are not announced"),
+        }
+        tokio::time::sleep(HINT_RETRY).await;
     }
 }
 

@@ -7,6 +7,7 @@ pub mod connection;
 pub mod daemon;
 pub mod data_dir;
 pub mod domain;
+mod failpoint;
 pub mod grpc;
 pub mod instance;
 pub mod log_file;

@@ -148,13 +148,13 @@ pub const KEYS: &[Key] = &[
         "storage",
         "foreign_poll",
         r#""5ms""#,
-        "How often the daemon looks for commits by other programs while somebody watches. Not longer than idle_poll.",
+        "How often the daemon looks for commits by other programs while somebody watches and the log was written to lately, or always where the system cannot tell. Not longer than idle_poll.",
     ),
     Key::new(
         "storage",
         "idle_poll",
         r#""250ms""#,
-        "How often it looks for them while nobody watches.",
+        "How often it looks for them otherwise.",
     ),
     Key::new(
         "storage",

@@ -9,6 +9,8 @@ mod consumer;
 mod contention;
 mod crash;
 mod expiry;
+#[cfg(feature = "failpoints")]
+mod faults;
 mod foreign;
 mod input;
 mod integrity;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::scenario::Scenario;
+use crate::soak::Soak;
 
 /// Measures Barista's daemon over its real socket, and compares it with what it replaces.
 ///
@@ -30,6 +31,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the scenarios in turn and print a table
     Run(Box<Run>),
+    /// Work for long, then rest, and print what the daemon holds meanwhile
+    Soak(Soak),
     /// Print the table of an earlier run, as Markdown
     Table {
         /// What `run --json` wrote

@@ -47,32 +47,46 @@ fn decade_above(value: f64) -> f64 {
     10_f64.powf(value.log10().ceil())
 }
 
-/// A bar per comparison with an opponent, from 1 to the ratio, on a logarithmic scale, and a mark where the target is. Every comparison of
-/// rates is there, and every other one that has a target, won or lost. `None` where nothing was compared.
+/// What a bar shows.
+struct Comparison {
+    row: Row,
+    outcome: Outcome,
+    ratio: Summary,
+}
+
+/// Every comparison of rates, and every other one that has a target, won or lost.
+fn comparisons(report: &Report) -> Vec<Comparison> {
+    report
+        .rows()
+        .into_iter()
+        .filter(|row| row.metric == Metric::PerSecond || target_of(row).is_some())
+        .filter_map(|row| {
+            let outcome = report.result(&row)?;
+            let ratio = outcome.ratio.filter(|ratio| ratio.least > 0.0)?;
+            Some(Comparison {
+                row,
+                outcome,
+                ratio,
+            })
+        })
+        .collect()
+}
+
+/// A bar per comparison with an opponent, from 1 to the ratio, on a logarithmic scale, and a mark where the target is. `None` where nothing
+/// was compared.
 pub(crate) fn ratios(report: &Report) -> Option<String> {
     const BARS_FROM: f64 = 560.0;
     const BARS_TO: f64 = 960.0;
     const FIRST_BAR: f64 = 56.0;
     const STEP: f64 = 22.0;
-    let rows = report.rows();
-    let compared: Vec<_> = rows
-        .iter()
-        .filter(|row| {
-            row.metric == Metric::PerSecond || matches!(row.target, Some(Target::Ratio(_)))
-        })
-        .filter_map(|row| {
-            let outcome = report.result(row)?;
-            let ratio = outcome.ratio.filter(|ratio| ratio.least > 0.0)?;
-            Some((row, outcome, ratio))
-        })
-        .collect();
+    let compared = comparisons(report);
     let least = compared
         .iter()
-        .map(|(.., ratio)| ratio.least)
+        .map(|each| each.ratio.least)
         .reduce(f64::min)?;
     let most = compared
         .iter()
-        .map(|(row, _, ratio)| target_of(row).map_or(ratio.most, |target| target.max(ratio.most)))
+        .map(|each| each.ratio.most.max(target_of(&each.row).unwrap_or(1.0)))
         .fold(10.0, f64::max);
     let axis = Axis {
         least: decade_below(least.min(0.5)),
@@ -83,44 +97,21 @@ pub(crate) fn ratios(report: &Report) -> Option<String> {
     let bottom = FIRST_BAR + STEP * compared.len() as f64;
     let title = "How many times as good as its opponents Barista is";
     let mut svg = Svg::new(BARS_TO + 200.0, bottom + 56.0, title);
-    svg.label(
-        (16.0, 22.0),
-        Anchor::Start,
-        &format!("{title}: medians, whiskers from worst to best round"),
-    );
+    let heading = format!("{title}: medians, whiskers from worst to best round");
+    svg.label((16.0, 22.0), Anchor::Start, &heading);
     for power in axis.powers(10.0) {
-        svg.line(
-            (axis.at(power), FIRST_BAR - 6.0),
-            (axis.at(power), bottom),
-            GRID,
-            1.0,
-        );
-        svg.label(
-            (axis.at(power), FIRST_BAR - 12.0),
-            Anchor::Middle,
-            &format!("{power} ×"),
-        );
+        let x = axis.at(power);
+        svg.line((x, FIRST_BAR - 6.0), (x, bottom), GRID, 1.0);
+        let text = format!("{power} ×");
+        svg.label((x, FIRST_BAR - 12.0), Anchor::Middle, &text);
     }
-    for (number, (row, outcome, ratio)) in compared.iter().enumerate() {
-        bar(
-            &mut svg,
-            axis,
-            FIRST_BAR + STEP * number as f64,
-            (row, outcome, ratio),
-        );
+    for (number, comparison) in compared.iter().enumerate() {
+        bar(&mut svg, axis, FIRST_BAR + STEP * number as f64, comparison);
     }
-    svg.line(
-        (axis.at(1.0), FIRST_BAR - 6.0),
-        (axis.at(1.0), bottom),
-        MARK,
-        1.0,
-    );
-    footer(
-        &mut svg,
-        report,
-        bottom,
-        "green: ahead; red: behind; black mark: target",
-    );
+    let one = axis.at(1.0);
+    svg.line((one, FIRST_BAR - 6.0), (one, bottom), MARK, 1.0);
+    let legend = "green: ahead; red: behind; black mark: target";
+    footer(&mut svg, report, bottom, legend);
     Some(svg.finish())
 }
 
@@ -131,7 +122,12 @@ fn target_of(row: &Row) -> Option<f64> {
     }
 }
 
-fn bar(svg: &mut Svg, axis: Axis, y: f64, (row, outcome, ratio): (&Row, &Outcome, &Summary)) {
+fn bar(svg: &mut Svg, axis: Axis, y: f64, comparison: &Comparison) {
+    let Comparison {
+        row,
+        outcome,
+        ratio,
+    } = comparison;
     let what = format!("{}, {}", row.what, name(row.metric));
     svg.label((axis.from - 8.0, y + 14.0), Anchor::End, &what);
     let (one, end) = (axis.at(1.0), axis.at(ratio.median));

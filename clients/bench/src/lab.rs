@@ -208,7 +208,8 @@ impl Experiment {
     }
 }
 
-fn beside_this_program() -> anyhow::Result<PathBuf> {
+/// Where this program lies, and so its neighbours.
+pub(crate) fn beside_this_program() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     program
         .parent()
@@ -217,12 +218,12 @@ fn beside_this_program() -> anyhow::Result<PathBuf> {
 }
 
 /// Creates a directory that only this user can enter, as the daemon demands, and returns its canonical path.
-fn private_directory(path: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn private_directory(path: &Path) -> anyhow::Result<PathBuf> {
     directory(path, 0o700)
 }
 
 /// Creates a directory that other users can pass, but not read, to what is theirs in it: PostgreSQL runs as a user of its own.
-fn passable_directory(path: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn passable_directory(path: &Path) -> anyhow::Result<PathBuf> {
     directory(path, 0o711)
 }
 

@@ -13,6 +13,7 @@ mod opponent;
 mod report;
 mod run;
 mod scenario;
+mod soak;
 mod stats;
 mod svg;
 mod table;

@@ -14,6 +14,7 @@ use crate::lab::Lab;
 use crate::machine::{Busy, Machine};
 use crate::report::{Report, Round, Settings};
 use crate::scenario::Scenario;
+use crate::soak::soak;
 use crate::table::{Rows, markdown};
 
 /// Open files that a thousand watchers and their neighbours need.
@@ -27,6 +28,10 @@ const OPEN_FILES: u64 = 4096;
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Run(options) => measure(&options).await,
+        Command::Soak(options) => {
+            allow_open_files();
+            soak(&options).await
+        }
         Command::Table { file, targets } => {
             let rows = if targets {
                 Rows::WithTargets

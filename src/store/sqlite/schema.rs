@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::failure::OpenError;
 use super::reconcile;
+use crate::failpoint::failpoint;
 
 /// The migrations of the notifications' file, in order. A released one never changes: append.
 pub(super) const NOTIFICATIONS: &[&str] = &[
@@ -50,7 +51,10 @@ pub(super) fn migrate(
             "INSERT OR REPLACE INTO barista_meta (key, value) VALUES ('schema_version', ?1)",
             [known],
         )?;
-        transaction.commit()
+        failpoint!("migrating");
+        transaction.commit()?;
+        failpoint!("migrated");
+        Ok(())
     };
     upgrade(connection).map_err(|source| match OpenError::of(path, source) {
         OpenError::Sqlite { file, source } => OpenError::Upgrade {

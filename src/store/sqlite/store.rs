@@ -129,6 +129,17 @@ impl SqliteStore {
         self.writer.stop();
     }
 
+    /// Says whether [`SqliteStore::hint`] will be called for each write to the log. Otherwise the writer looks for commits by other programs
+    /// all the time while somebody follows the journal.
+    pub fn set_hinted(&self, hinted: bool) {
+        self.writer.set_hinted(hinted);
+    }
+
+    /// Says that somebody has written to the log: a commit by another program may come.
+    pub fn hint(&self) {
+        self.writer.hint();
+    }
+
     pub(super) fn writer(&self) -> &Writer {
         &self.writer
     }
@@ -287,6 +298,9 @@ impl NotificationStore for SqliteStore {
     }
 
     async fn changes_after(&self, after: i64, limit: usize) -> Result<Vec<SharedChange>> {
+        if let Some(changes) = self.writer.shared().ahead_after(after, limit) {
+            return Ok(changes);
+        }
         let (epoch, head) = (Arc::clone(&self.epoch), self.published());
         self.readers
             .follow(move |connection| {

@@ -14,7 +14,7 @@ mod resume;
 mod start;
 #[cfg(feature = "opponents")]
 mod versus;
-mod watch;
+pub(crate) mod watch;
 mod watchers;
 
 use clap::ValueEnum;

@@ -103,7 +103,7 @@ pub(super) async fn watched_creates(
 }
 
 /// Starts a watch for new notifications, and waits until it is on.
-pub(super) async fn started(client: &Client) -> anyhow::Result<Watch> {
+pub(crate) async fn started(client: &Client) -> anyhow::Result<Watch> {
     let mut watch = client.watch(WatchNotificationsRequest {
         start_at: StartAt::Now.into(),
         ..WatchNotificationsRequest::default()
@@ -115,7 +115,7 @@ pub(super) async fn started(client: &Client) -> anyhow::Result<Watch> {
 }
 
 /// Waits for the next event.
-pub(super) async fn event(watch: &mut Watch) -> anyhow::Result<NotificationEvent> {
+pub(crate) async fn event(watch: &mut Watch) -> anyhow::Result<NotificationEvent> {
     loop {
         match watch.next().await? {
             Some(WatchItem::Event(event)) => return Ok(event),
