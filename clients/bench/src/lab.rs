@@ -33,7 +33,8 @@ pub(crate) struct Lab {
     /// The daemon's log level.
     pub(crate) log_level: String,
     programs: PathBuf,
-    base: PathBuf,
+    /// Removed last.
+    base: Scratch,
     /// Where data directories outlive the scenario that made them.
     datasets: PathBuf,
     keeps_datasets: bool,
@@ -65,14 +66,14 @@ impl Lab {
             Some(directory) => private_directory(directory)?,
             None => base.join("datasets"),
         };
-        let base = passable_directory(&base)?;
+        let base = passable_directory(&base).map(Scratch)?;
         Ok(Self {
             window: Duration::from_secs_f64(options.seconds),
             count: options.count as usize,
             callers: options.callers.iter().map(|n| *n as usize).collect(),
             watchers: options.watchers.iter().map(|n| *n as usize).collect(),
             inboxes: options.inbox.clone(),
-            legacy: Legacy::install(&options.python, &base).await?,
+            legacy: Legacy::install(&options.python, &base.0).await?,
             log_level: options.log_level.clone(),
             programs,
             datasets: private_directory(&datasets)?,
@@ -84,7 +85,7 @@ impl Lab {
 
     /// Where everything is put.
     pub(crate) fn base(&self) -> &Path {
-        &self.base
+        &self.base.0
     }
 
     /// The daemon's program.
@@ -113,7 +114,7 @@ impl Lab {
     /// It cannot be created.
     pub(crate) fn scratch(&self) -> anyhow::Result<Scratch> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let directory = private_directory(&self.base.join(format!("d{number}")))?;
+        let directory = private_directory(&self.base.0.join(format!("d{number}")))?;
         Ok(Scratch(directory))
     }
 
@@ -148,7 +149,6 @@ impl Drop for Lab {
         if !self.keeps_datasets {
             drop(fs::remove_dir_all(&self.datasets));
         }
-        drop(fs::remove_dir_all(&self.base));
     }
 }
 

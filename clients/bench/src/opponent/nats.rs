@@ -121,7 +121,7 @@ impl Opponent for Nats {
 async fn connect(address: &str) -> anyhow::Result<Context> {
     let client = async_nats::connect(address).await?;
     Ok(ContextBuilder::new()
-        .ack_timeout(PATIENCE)
+        .timeout(PATIENCE)
         .max_ack_inflight(IN_FLIGHT)
         .build(client))
 }
