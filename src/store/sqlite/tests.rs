@@ -556,6 +556,9 @@ async fn a_job_that_fails_in_a_batch_fails_alone() {
     assert!(matches!(worse, Err(Error::Internal(_))));
     assert_eq!(bench.store.count_open(10).await.expect("a count"), 2);
     assert_eq!(*bench.store.head().borrow(), 2);
+    // The trigger's maker is the only one who has written beside us, however often a batch was undone.
+    let status = bench.store.status().await.expect("a status").remove(0);
+    assert_eq!(status.foreign_commits, 1);
 }
 
 #[cfg(target_os = "linux")]
