@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 const MIGRATIONS: &[(&str, &str)] = &[
     (
         "notifications/0001_journal.sql",
-        "7d4aec8291c735e20dc95b6b7e2d654ae6bea27c6661297cdfe59ede7fd7b746",
+        "edb599c61ae41d450866e1ae38c724968db12c0a5b5c08a724834d7ebc469ded",
     ),
     (
         "notifications/0002_consumers.sql",

@@ -94,7 +94,8 @@ fn insert(
             ":text": draft.allow_text.then_some(1),
             ":expires": new.expire_time().map(format_time),
             ":default": some(&draft.default_response),
-            ":surface": some(&draft.surface),
+            // Never NULL: that is how the journal knows who writes.
+            ":surface": draft.surface,
             ":request": draft.request_id.as_ref().map(|id| id.as_bytes().as_slice()),
             ":digest": digest,
         })

@@ -260,6 +260,23 @@ async fn each_foreign_change_is_one_event_in_order() {
 }
 
 #[tokio::test]
+async fn the_journal_does_not_believe_the_time_that_a_foreign_row_claims() {
+    let bench = Bench::open();
+    bench.create("ours").await.expect("created");
+    bench
+        .foreign()
+        .execute_batch(&insert("theirs"))
+        .expect("inserted");
+    bench.kinds_through(0, 2).await;
+    let changes = bench.store.changes_after(0, 10).await.expect("changes");
+    let [ours, theirs] = changes.as_slice() else {
+        panic!("{changes:?}");
+    };
+    assert_eq!(ours.time, Some(Still.now()));
+    assert!(theirs.time > theirs.notification.create_time, "{theirs:?}");
+}
+
+#[tokio::test]
 async fn a_hint_is_enough_to_notice_a_foreign_commit_while_the_store_does_not_look() {
     const NEVER: Duration = Duration::from_secs(3_600);
     let bench = Bench::open_with(tempfile::tempdir().expect("a directory"), NEVER);
