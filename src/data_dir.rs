@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 
 use barista_locate::{Located, RUN_DIR, Source};
 
+pub(crate) mod backup;
 mod database;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
+mod replace;
 pub(crate) mod rules;
 
+pub use backup::{BackupFile, NewBackup, PlaceError};
 pub use database::{DatabaseFile, DatabasePath, FileIdentity};
 pub use error::{DataDirError, Rule};
 use rules::{Facts, Us};

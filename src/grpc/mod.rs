@@ -9,6 +9,7 @@ mod deadline;
 mod field;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
+mod keeping;
 mod layer;
 mod notification;
 pub mod page_token;

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 const MIGRATIONS: &[(&str, &str)] = &[
     (
         "notifications/0001_journal.sql",
-        "d963872d7ee49784e0bb903f9cb2e62a2c35d7fbf90f080a5fbfa826e5e0a6cc",
+        "edb599c61ae41d450866e1ae38c724968db12c0a5b5c08a724834d7ebc469ded",
     ),
     (
         "notifications/0002_consumers.sql",

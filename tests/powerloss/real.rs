@@ -53,6 +53,7 @@ pub(crate) fn open(directory: &Path) -> Result<SqliteStore, OpenError> {
     };
     SqliteStore::open(Options {
         path: data_dir.database(NOTIFICATIONS_FILE).expect("a path"),
+        data_dir: data_dir.clone(),
         clock: Arc::new(Still),
         surroundings: Arc::new(surroundings),
         queue_capacity: 256,

@@ -65,6 +65,7 @@ fn all_errors() -> Vec<Error> {
         Error::Internal("a secret of the daemon".to_owned()),
     ];
     errors.extend(consumer_errors());
+    errors.extend(backup_errors());
     for error in &errors {
         match error {
             Error::InvalidField { .. }
@@ -81,6 +82,8 @@ fn all_errors() -> Vec<Error> {
             | Error::ConsumerTakenOver { .. }
             | Error::ConsumerReset { .. }
             | Error::SetAsideFull { .. }
+            | Error::BackupRunning
+            | Error::BackupFailed { .. }
             | Error::SnapshotTooLarge { .. }
             | Error::ShuttingDown
             | Error::DatabaseBusy { .. }
@@ -94,6 +97,11 @@ fn all_errors() -> Vec<Error> {
         }
     }
     errors
+}
+
+fn backup_errors() -> Vec<Error> {
+    let reason = "the disk is gone".to_owned();
+    vec![Error::BackupRunning, Error::BackupFailed { reason }]
 }
 
 fn consumer_errors() -> Vec<Error> {
@@ -146,9 +154,12 @@ fn documented_code(reason: &str) -> Code {
         }
         "METHOD_NOT_FOUND" => Code::Unimplemented,
         "NOTIFICATION_NOT_FOUND" | "CONSUMER_NOT_FOUND" => Code::NotFound,
-        "NOTIFICATION_CLOSED" | "UNKNOWN_CURSOR" | "SNAPSHOT_TOO_LARGE" | "SET_ASIDE_FULL" => {
-            Code::FailedPrecondition
-        }
+        "NOTIFICATION_CLOSED"
+        | "UNKNOWN_CURSOR"
+        | "SNAPSHOT_TOO_LARGE"
+        | "SET_ASIDE_FULL"
+        | "BACKUP_RUNNING"
+        | "BACKUP_FAILED" => Code::FailedPrecondition,
         "REQUEST_ID_REUSED" | "CONSUMER_EXISTS" => Code::AlreadyExists,
         "CONSUMER_TAKEN_OVER" | "CONSUMER_RESET" => Code::Aborted,
         "SEQUENCE_COMPACTED" => Code::OutOfRange,
