@@ -127,7 +127,7 @@ async fn stories(faults: Vec<Fault>) -> Vec<Error> {
     errors
 }
 
-/// Fails when `WriterThread::commit` answers although the commit failed: the failed sync has dropped what it was to save.
+/// Fails when `WriterThread::commit_failed` answers as if the commit had worked: the failed sync has dropped what it was to save.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_failed_sync_nothing_acknowledged_is_lost_and_the_store_recovers() {
     let fault = |after| Fault {
@@ -148,7 +148,7 @@ async fn after_a_failed_sync_nothing_acknowledged_is_lost_and_the_store_recovers
     assert!(errors.iter().any(is_unknown), "{errors:?}");
 }
 
-/// Fails when `failure::severity` takes an I/O error for a mistake in a statement.
+/// Fails when `WriterThread::commit_failed` answers as if the commit had worked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_failed_write_nothing_acknowledged_is_lost_and_the_store_recovers() {
     let errors = stories(some_writes(1, SQLITE_IOERR_WRITE)).await;

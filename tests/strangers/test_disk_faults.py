@@ -42,7 +42,7 @@ class Faulty:
             type=notification_pb2.NOTIFICATION_TYPE_INFO, title=title, request_id=str(uuid.uuid4())
         )
         with grpc.insecure_channel(f"unix:{self.daemon.socket}", [("grpc.default_authority", "localhost")]) as channel:
-            stub = notification_service_pb2_grpc.NotificationServiceStub(channel)  # type: ignore[no-untyped-call]
+            stub = notification_service_pb2_grpc.NotificationServiceStub(channel)
             until = time.monotonic() + LIMIT
             while True:
                 try:
@@ -139,7 +139,7 @@ def test_a_sync_that_fails_is_an_unknown_outcome_and_is_not_repeated(faulty: Fau
 
 @pytest.mark.parametrize("faulty", [f"pwrite64:error=EIO:when={WRITES}"], indirect=True)
 def test_a_write_that_fails_is_survived_without_a_restart(faulty: Faulty) -> None:
-    """Fails when ``failure::severity`` takes an I/O error for a mistake in a statement."""
+    """Fails when ``WriterThread::commit_failed`` answers as if the commit had worked."""
     assert work(faulty) <= {"COMMIT_UNKNOWN", "DATABASE_UNAVAILABLE"}
 
 

@@ -64,8 +64,8 @@ def vacuum(database: Path, *_: int) -> None:
         connection.execute("VACUUM")
 
 
-def rebuild(database: Path, *_: int) -> None:
-    """The recipe for a change that ALTER TABLE cannot make. It takes the triggers away."""
+def rebuild(database: Path, round: int, start: int) -> None:
+    """The recipe for a change that ALTER TABLE cannot make. It takes the triggers away, and then changes two rows."""
     with closing(sqlite3.connect(database, timeout=30.0, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         (definition,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'notifications'").fetchone()
@@ -73,6 +73,8 @@ def rebuild(database: Path, *_: int) -> None:
         connection.execute("INSERT INTO rebuilt SELECT * FROM notifications")
         connection.execute("DROP TABLE notifications")
         connection.execute("ALTER TABLE rebuilt RENAME TO notifications")
+        connection.execute(f"INSERT INTO notifications (id, {COLUMNS}) VALUES ({start + round}, 'info', 'Unseen', '', '', '')")
+        connection.execute(f"UPDATE notifications SET status = 'read' WHERE id = {start + round - 1}")
         connection.execute("COMMIT")
 
 
@@ -164,4 +166,4 @@ def test_a_table_that_is_rebuilt_under_everybody_loses_nothing(daemon: Daemon) -
 
     Fails when ``Expected::restore`` puts the triggers back without comparing the rows with the journal.
     """
-    storm(daemon, [(by_python, 100_000), (by_shell, 200_000), (rebuild, 0)])
+    storm(daemon, [(by_python, 100_000), (by_shell, 200_000), (rebuild, 400_000)])
