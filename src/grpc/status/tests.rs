@@ -81,6 +81,7 @@ fn all_errors() -> Vec<Error> {
             | Error::ConsumerTakenOver { .. }
             | Error::ConsumerReset { .. }
             | Error::SetAsideFull { .. }
+            | Error::SetAsideEventNotFound { .. }
             | Error::SnapshotTooLarge { .. }
             | Error::ShuttingDown
             | Error::DatabaseBusy { .. }
@@ -119,6 +120,10 @@ fn consumer_errors() -> Vec<Error> {
         Error::ConsumerReset {
             name: "c".to_owned(),
         },
+        Error::SetAsideEventNotFound {
+            name: "c".to_owned(),
+            sequence: 7,
+        },
         Error::SetAsideFull {
             name: "c".to_owned(),
             limit: 10,
@@ -145,7 +150,9 @@ fn documented_code(reason: &str) -> Code {
             Code::ResourceExhausted
         }
         "METHOD_NOT_FOUND" => Code::Unimplemented,
-        "NOTIFICATION_NOT_FOUND" | "CONSUMER_NOT_FOUND" => Code::NotFound,
+        "NOTIFICATION_NOT_FOUND" | "CONSUMER_NOT_FOUND" | "SET_ASIDE_EVENT_NOT_FOUND" => {
+            Code::NotFound
+        }
         "NOTIFICATION_CLOSED" | "UNKNOWN_CURSOR" | "SNAPSHOT_TOO_LARGE" | "SET_ASIDE_FULL" => {
             Code::FailedPrecondition
         }

@@ -115,10 +115,25 @@ impl Inbox {
             &Clock::system(),
             app.output.columns(),
         ))?;
-        if let Some(remark) = self.remark(&list) {
-            app.output.note(&remark);
+        if list.next_page_token.is_empty() {
+            if let Some(remark) = self.remark(&list) {
+                app.output.note(&remark);
+            }
+            return Ok(Exit::Done);
         }
+        let (hidden, is_all) =
+            listing::count(&client, self.filter.filter(self.states()), &list).await?;
+        app.output.note(&self.beyond(hidden, is_all));
         Ok(Exit::Done)
+    }
+
+    /// What lies beyond the limit. The most urgent come first, and among those the oldest.
+    fn beyond(&self, hidden: usize, is_all: bool) -> String {
+        let at_least = if is_all { "" } else { "at least " };
+        format!(
+            "… and {at_least}{hidden} more, less urgent or newer than these: see them with --limit {}",
+            self.limit.saturating_add(hidden)
+        )
     }
 
     fn states(&self) -> &[NotificationState] {
