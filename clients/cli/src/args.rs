@@ -87,6 +87,10 @@ pub(crate) fn explain(mut error: clap::Error, words: impl Iterator<Item = OsStri
         None => renamed(&error).into_iter().collect(),
     };
     if !tips.is_empty() {
+        // A command that only sounds alike.
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::None);
+    }
+    if !tips.is_empty() {
         let tips = tips.into_iter().map(Into::into).collect();
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
     }

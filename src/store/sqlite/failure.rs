@@ -32,7 +32,7 @@ pub enum OpenError {
         known: i64,
     },
     /// An upgrade failed, and was undone.
-    #[error("{file} could not be upgraded to schema version {version}, and is as it was: {source}")]
+    #[error("{file} could not be upgraded to schema version {version}, and is as it was: {}", brief(.source))]
     Upgrade {
         /// The file.
         file: String,
@@ -40,6 +40,14 @@ pub enum OpenError {
         version: i64,
         /// Why.
         source: rusqlite::Error,
+    },
+    /// It belongs to another program.
+    #[error("{file} holds {foreign}; {}", foreign_remedy())]
+    Foreign {
+        /// The file.
+        file: String,
+        /// What is wrong with its table.
+        foreign: String,
     },
     /// A setting that durability depends on did not take effect.
     #[error(
@@ -57,7 +65,7 @@ pub enum OpenError {
     },
     /// The file is damaged.
     #[error(
-        "{file} is damaged: {finding}; restore a backup, or salvage it with the sqlite3 shell's .recover"
+        "{file} is damaged: {finding}; restore a backup, or salvage it: `barista doctor` says how"
     )]
     Damaged {
         /// The file.
@@ -96,6 +104,19 @@ pub enum OpenError {
     /// The pool of readers could not be made.
     #[error("the pool of readers cannot be made: {0}")]
     Pool(String),
+}
+
+/// What to do about a file of another program.
+pub(super) const fn foreign_remedy() -> &'static str {
+    "name another data directory with --data-dir, or move the file away if nobody needs it"
+}
+
+/// What SQLite says, without the statement that it says it about: a trigger takes a page.
+fn brief(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl OpenError {

@@ -72,7 +72,7 @@ fn tell(finding: &IntegrityFinding) -> Finding {
         | IntegrityFindingKind::Unusable
         | IntegrityFindingKind::Unspecified => (
             "integrity",
-            "barista daemon stop, keep a copy of the file, and put a backup in its place, or salvage it with .recover of the sqlite3 shell",
+            "put a backup in its place, if there is one; otherwise: barista daemon stop, then barista doctor, which says how to salvage it",
         ),
     };
     let text = format!(
