@@ -376,6 +376,13 @@ fn log_locks(path: &DatabasePath) -> Vec<Finding> {
             command => command,
         };
         let text = format!("{command} (process {}) {what} {}", holder.pid, path.name());
+        if holder.kind == platform::WalLockKind::Write && holder.pid != std::process::id() {
+            let remedy = format!(
+                "a daemon's writes wait for it: let it finish, or end it: kill {}",
+                holder.pid
+            );
+            return Finding::new(Level::Warning, "lock", text).remedy(remedy);
+        }
         Finding::new(Level::Note, "lock", text)
     };
     holders.unwrap_or_default().into_iter().map(tell).collect()

@@ -65,6 +65,12 @@ impl Clock {
         time.strftime(format).to_string()
     }
 
+    /// The time of day of the call itself.
+    pub(crate) fn present(&self) -> String {
+        let now = self.now.to_zoned(self.zone.clone());
+        now.strftime("%H:%M:%S").to_string()
+    }
+
     /// `3m ago`, `in 2h` or `now`.
     fn distance(&self, time: Timestamp) -> String {
         let ahead = self.until(time);

@@ -78,11 +78,13 @@ pub enum OpenError {
     Refused(String),
     /// Another process kept it locked.
     #[error(
-        "{file} is locked by another process; let it finish, or end it (fuser {file} names it), and start again"
+        "{file} is locked by {holder}, and has to be changed before it can be served; let that finish, or end it, and start again"
     )]
     Locked {
         /// The file.
         file: String,
+        /// Who holds the lock, as far as the system tells.
+        holder: String,
     },
     /// There is no space for it.
     #[error("there is no space on the disk for {file}; free some, and start again")]
@@ -124,7 +126,10 @@ impl OpenError {
     pub(super) fn of(path: &Path, source: rusqlite::Error) -> Self {
         let file = path.display().to_string();
         match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { file },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked {
+                holder: format!("another process (fuser {file} names it)"),
+                file,
+            },
             Some(ErrorCode::DiskFull) => Self::Full { file },
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged {
                 file,

@@ -181,6 +181,13 @@ fn locks(database: &DatabaseStatus) -> Vec<Finding> {
             "{holder} holds a {word} lock on {}",
             text::line(&database.name)
         );
+        if lock.kind() == WalLockKind::Write && lock.pid > 0 {
+            let remedy = format!(
+                "writes wait for it: let it finish, or end it: kill {}",
+                lock.pid
+            );
+            return Finding::warning("lock", text, remedy);
+        }
         Finding::note("lock", text)
     };
     others.map(tell).collect()
