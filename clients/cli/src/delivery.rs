@@ -109,9 +109,9 @@ mod tests {
                 .map(|attempt| retry.pause(attempt, random).as_secs())
                 .to_vec()
         };
-        assert_eq!(pauses(retry(1), u64::MAX), [1, 2, 4, 32, 60, 60]);
-        assert_eq!(pauses(retry(2), 0), [1, 2, 4, 30, 30, 30]);
+        assert_eq!(pauses(retry(1), 0), [1, 2, 4, 32, 60, 60]);
+        assert_eq!(pauses(retry(2), u64::MAX), [3, 6, 12, 90, 90, 90]);
         assert_eq!(pauses(retry(0), u64::MAX), [0; 6]);
-        assert_eq!(pauses(retry(90), u64::MAX), [90; 6], "as it was asked for");
+        assert_eq!(pauses(retry(90), 0), [90; 6], "as it was asked for");
     }
 }

@@ -74,8 +74,7 @@ impl Ask {
         let (no_wait, limit) = (self.no_wait, self.wait);
         let request = self.request()?;
         let client = app.client().await?;
-        let question = client
-            .create_notification(request)
+        let question = waiting::for_lock(app, &client, client.create_notification(request))
             .await
             .map_err(|error| Failure::call("cannot ask", &error))?;
         if no_wait {

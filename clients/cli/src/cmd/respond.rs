@@ -13,7 +13,7 @@ use crate::identity::{ResponderArgs, SURFACE};
 use crate::picker::{self, Answer};
 use crate::render::inbox;
 use crate::time::Clock;
-use crate::{complete, input, listing, outcome, shell, text, words};
+use crate::{complete, input, listing, outcome, shell, text, waiting, words};
 
 /// How many notifications the picker offers.
 const OFFERED: usize = 200;
@@ -152,7 +152,8 @@ async fn send(
         ..Default::default()
     };
     let typed = (request.text.clone(), request.options.clone());
-    let answered = match client.respond_notification(request).await {
+    let answered = match waiting::for_lock(app, client, client.respond_notification(request)).await
+    {
         Ok(answered) => answered,
         Err(error) => return Err(refused(client, id, &typed, &error).await),
     };

@@ -10,7 +10,7 @@ use barista_client::{Autostart, Client, Error};
 
 use crate::app::App;
 use crate::doctor::check::Depth;
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{Finding, Level};
 use crate::doctor::tools;
 use crate::render::status::{bytes, holder, lock_word};
 use crate::text;
@@ -48,11 +48,20 @@ impl Contact {
 }
 
 /// Looks at the daemon.
-pub(crate) async fn examine(contact: &Contact, data_dir: Option<&Path>) -> Vec<Finding> {
+pub(crate) async fn examine(
+    contact: &Contact,
+    data_dir: Option<&Path>,
+    known: &[Finding],
+) -> Vec<Finding> {
     let client = match contact {
         Contact::Answers(client) => client,
         Contact::Absent => {
-            let text = "is not running; the next command that needs it starts it";
+            let sick = known.iter().any(|found| found.level == Level::Problem);
+            let text = if sick {
+                "is not running, and may not start until the problems above are put right"
+            } else {
+                "is not running; the next command that needs it starts it"
+            };
             return vec![Finding::note("daemon", text)];
         }
         Contact::Failed(error) => {
@@ -213,7 +222,6 @@ fn queue(database: &DatabaseStatus) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Level;
 
     #[test]
     fn a_reader_that_pins_the_log_is_named() {

@@ -1,13 +1,15 @@
 //! What `doctor` finds in installations that are broken in different ways, and what `--fix` puts right.
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::home::Home;
-use crate::program::Ended;
+use crate::program::{Ended, Running};
 
 /// A home whose daemon has stored something and has stopped.
 fn used_home() -> Home {
@@ -342,6 +344,46 @@ fn what_the_doctor_advises_for_a_damaged_file_salvages_it() {
     assert!(pasted.stdout.contains("ok\n1\n"), "{pasted}");
     let inbox = home.run(["inbox"]).with(0);
     assert!(inbox.stdout.contains("Hello"), "{inbox}");
+}
+
+#[test]
+fn who_keeps_the_database_locked_is_named_and_reads_go_on() {
+    let home = used_home();
+    if !shell(&home, "SELECT 1") || !cfg!(target_os = "linux") {
+        return;
+    }
+    let mut holder = Command::new("sqlite3")
+        .arg(database(&home))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the shell");
+    let mut input = holder.stdin.take().expect("a pipe");
+    input
+        .write_all(b"BEGIN IMMEDIATE;\nSELECT 'locked';\n")
+        .expect("written");
+    let mut output = BufReader::new(holder.stdout.take().expect("a pipe"));
+    output.read_line(&mut String::new()).expect("its word");
+    let who = format!("sqlite3 (process {})", holder.id());
+    assert!(home.run(["inbox"]).with(0).stdout.contains("Hello"));
+    let looked = home.run(["doctor", "--json"]).with(0);
+    expect(
+        &looked,
+        "warning",
+        "lock",
+        &format!("{who} holds a write lock"),
+    );
+    let writer = Running::start(
+        home.command(crate::program::BARISTA)
+            .args(["notify", "After"]),
+    );
+    let told = format!("Waiting for the database, which {who} keeps locked.");
+    writer
+        .stderr
+        .until("a word", |text| text.contains(&told).then_some(()));
+    drop(input);
+    holder.wait().expect("its end");
+    writer.end().with(0);
 }
 
 #[test]
