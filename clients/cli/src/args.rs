@@ -82,17 +82,15 @@ pub(crate) fn explain(mut error: clap::Error, words: impl Iterator<Item = OsStri
     let words: Vec<String> = words
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    let tips = match unquoted(&error, &words) {
-        Some((before, extra)) => tips(&words, &before, &extra),
-        None => renamed(&error).into_iter().collect(),
-    };
-    if !tips.is_empty() {
-        // A command that only sounds alike.
-        error.insert(ContextKind::SuggestedSubcommand, ContextValue::None);
-    }
-    if !tips.is_empty() {
+    if let Some((before, extra)) = unquoted(&error, &words) {
+        let tips = tips(&words, &before, &extra);
         let tips = tips.into_iter().map(Into::into).collect();
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    if let Some(name) = renamed(&error) {
+        // In place of one that only sounds alike.
+        let name = ContextValue::String(name.to_owned());
+        error.insert(ContextKind::SuggestedSubcommand, name);
     }
     // A closed pipe, as in `barista --help | head -1`, is no failure.
     let _closed = error.print();
@@ -115,8 +113,8 @@ const NAMES_ELSEWHERE: [(&str, &str); 8] = [
     ("restart", "daemon restart"),
 ];
 
-/// The tip for a command that is known under another name here.
-fn renamed(error: &clap::Error) -> Option<String> {
+/// The command that was probably meant, where it has another name elsewhere.
+fn renamed(error: &clap::Error) -> Option<&'static str> {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return None;
     }
@@ -124,7 +122,7 @@ fn renamed(error: &clap::Error) -> Option<String> {
         return None;
     };
     let (_, name) = NAMES_ELSEWHERE.iter().find(|(word, _)| word == typed)?;
-    Some(format!("that is done with: barista {name}"))
+    Some(name)
 }
 
 /// What was probably meant where the word `extra` after `before` is one too many.

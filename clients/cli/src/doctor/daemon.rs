@@ -39,7 +39,12 @@ impl Contact {
             Depth::Config | Depth::Quick => options,
             Depth::Full => options.call_timeout(FULL_CHECK),
         };
-        match Client::connect(options).await {
+        let connected = match Client::connect(options.clone()).await {
+            // A daemon that ends just now: whether it is gone shows at the second look.
+            Err(Error::Disconnected { .. }) => Client::connect(options).await,
+            connected => connected,
+        };
+        match connected {
             Ok(client) => Self::Answers(client),
             Err(Error::NotRunning { .. }) => Self::Absent,
             Err(error) => Self::Failed(error),
