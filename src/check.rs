@@ -351,7 +351,7 @@ fn salvage(file: &Path) -> String {
     let directory = file.parent().unwrap_or(Path::new(".")).display();
     let name = file.file_name().unwrap_or_default().display();
     format!(
-        "put a backup in its place, if there is one. Otherwise salvage what can be read; what lies on damaged pages is lost:
+        "put a backup in its place, if there is one: barista db restore FILE. Otherwise salvage what can be read; what lies on damaged pages is lost:
   barista daemon stop        # and every other program that uses it
   cd {directory} && mkdir -m 700 damaged && mv {name}* damaged/
   sqlite3 damaged/{name} .dump | sed 's/^ROLLBACK;.*/COMMIT;/' | (umask 077; sqlite3 salvaged.db)

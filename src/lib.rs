@@ -12,6 +12,7 @@ pub mod grpc;
 pub mod instance;
 pub mod log_file;
 pub mod notify;
+pub mod offline;
 pub mod platform;
 pub mod shutdown;
 pub mod socket;

@@ -1,6 +1,7 @@
 //! What is true whatever the wire and the disk: types, rules, and one store trait for each area. No I/O.
 
 pub mod admin;
+pub mod backup;
 pub mod change;
 pub mod clock;
 pub mod consumer;
@@ -9,4 +10,5 @@ pub mod error;
 pub mod feed;
 pub mod notification;
 pub mod notifications;
+pub mod retention;
 pub mod word;

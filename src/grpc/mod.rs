@@ -7,6 +7,7 @@ mod body;
 mod consumer;
 mod deadline;
 mod field;
+mod keeping;
 mod layer;
 mod notification;
 pub mod page_token;

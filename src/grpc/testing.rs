@@ -26,6 +26,7 @@ use crate::domain::consumers::Consumers;
 use crate::domain::notification::draft::Draft;
 use crate::domain::notification::{Notification, NotificationType, Priority};
 use crate::domain::notifications::Notifications;
+use crate::domain::retention::{Policy, Retention};
 use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
 
 /// A clock that stands still.
@@ -42,6 +43,7 @@ pub(super) struct Shelf {
     pub(super) notifications: Arc<Notifications>,
     pub(super) consumers: Arc<Consumers>,
     pub(super) store: Arc<SqliteStore>,
+    pub(super) retention: Arc<Retention>,
     pub(super) stop: CancellationToken,
     dir: TempDir,
 }
@@ -60,6 +62,7 @@ impl Shelf {
             wal_locks: Box::new(Vec::new),
         };
         let options = Options {
+            data_dir,
             path,
             clock: Arc::new(Frozen),
             surroundings: Arc::new(surroundings),
@@ -86,6 +89,18 @@ impl Shelf {
             max_events: 100,
             max_age: Duration::from_secs(3_600),
         };
+        let policy = Policy {
+            journal_max_age: Duration::from_secs(3_600),
+            journal_max_events: 1_000,
+            closed_max_age: None,
+            limits,
+        };
+        let retention = Retention::new(
+            Arc::clone(&store) as _,
+            Arc::new(Frozen),
+            policy,
+            Duration::from_secs(3_600),
+        );
         let consumers = Consumers::new(Arc::clone(&store) as _, Arc::new(Frozen), limits);
         let stop = CancellationToken::new();
         let feed = Arc::clone(notifications.feed());
@@ -94,6 +109,7 @@ impl Shelf {
         Self {
             notifications,
             consumers: Arc::new(consumers),
+            retention: Arc::new(retention),
             store,
             stop,
             dir,
@@ -157,6 +173,8 @@ impl TestServer {
         let services = Services {
             notifications: Arc::clone(&shelf.notifications),
             consumers: Arc::clone(&shelf.consumers),
+            retention: Arc::clone(&shelf.retention),
+            backups: Arc::clone(&shelf.store) as _,
             admin: Arc::clone(&shelf.store) as _,
             identity: ServerIdentity {
                 version: "0.0.1".to_owned(),

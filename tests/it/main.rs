@@ -4,6 +4,7 @@
 mod support;
 
 mod architecture;
+mod backup;
 mod concurrency;
 mod consumer;
 mod contention;

@@ -46,7 +46,6 @@ fn all_errors() -> Vec<Error> {
             after: 1,
             bounds: bounds(),
         },
-        Error::UnknownCursor { bounds: bounds() },
         Error::SnapshotTooLarge { limit: 10 },
         Error::ShuttingDown,
         Error::DatabaseBusy {
@@ -65,6 +64,7 @@ fn all_errors() -> Vec<Error> {
         Error::Internal("a secret of the daemon".to_owned()),
     ];
     errors.extend(consumer_errors());
+    errors.extend(backup_errors());
     for error in &errors {
         match error {
             Error::InvalidField { .. }
@@ -82,6 +82,8 @@ fn all_errors() -> Vec<Error> {
             | Error::ConsumerReset { .. }
             | Error::SetAsideFull { .. }
             | Error::SetAsideEventNotFound { .. }
+            | Error::BackupRunning
+            | Error::BackupFailed { .. }
             | Error::SnapshotTooLarge { .. }
             | Error::ShuttingDown
             | Error::DatabaseBusy { .. }
@@ -97,8 +99,15 @@ fn all_errors() -> Vec<Error> {
     errors
 }
 
+fn backup_errors() -> Vec<Error> {
+    let reason = "the disk is gone".to_owned();
+    vec![Error::BackupRunning, Error::BackupFailed { reason }]
+}
+
+/// Those about consumers and their places.
 fn consumer_errors() -> Vec<Error> {
     vec![
+        Error::UnknownCursor { bounds: bounds() },
         Error::ConsumerNotFound {
             name: "c".to_owned(),
         },
@@ -153,9 +162,12 @@ fn documented_code(reason: &str) -> Code {
         "NOTIFICATION_NOT_FOUND" | "CONSUMER_NOT_FOUND" | "SET_ASIDE_EVENT_NOT_FOUND" => {
             Code::NotFound
         }
-        "NOTIFICATION_CLOSED" | "UNKNOWN_CURSOR" | "SNAPSHOT_TOO_LARGE" | "SET_ASIDE_FULL" => {
-            Code::FailedPrecondition
-        }
+        "NOTIFICATION_CLOSED"
+        | "UNKNOWN_CURSOR"
+        | "SNAPSHOT_TOO_LARGE"
+        | "SET_ASIDE_FULL"
+        | "BACKUP_RUNNING"
+        | "BACKUP_FAILED" => Code::FailedPrecondition,
         "REQUEST_ID_REUSED" | "CONSUMER_EXISTS" => Code::AlreadyExists,
         "CONSUMER_TAKEN_OVER" | "CONSUMER_RESET" => Code::Aborted,
         "SEQUENCE_COMPACTED" => Code::OutOfRange,

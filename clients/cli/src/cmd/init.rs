@@ -18,14 +18,14 @@ const CONFIG: &str = include_str!("../../../../data/barista.toml");
 /// What of a data directory belongs into version control: the configuration.
 const IGNORE: &str = "*\n!.gitignore\n!barista.toml\n";
 /// The same beside files of somebody else, which are none of our business.
-const IGNORE_OURS: &str =
-    "/run/\n/log/\n/notifications.db*\n/langfuse_export.db*\n/analytics.db*\n/daemon.db*\n";
+const IGNORE_OURS: &str = "/run/\n/log/\n/backups/\n/notifications.db*\n/langfuse_export.db*\n/analytics.db*\n/daemon.db*\n";
 /// What Barista itself makes in a data directory; and its databases.
-const OURS: [&str; 4] = [
+const OURS: [&str; 5] = [
     barista_locate::CONFIG_FILE,
     ".gitignore",
     barista_locate::RUN_DIR,
     "log",
+    "backups",
 ];
 const DATABASES: [&str; 4] = [
     "notifications.db",

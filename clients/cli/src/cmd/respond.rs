@@ -201,7 +201,7 @@ fn meant(notification: &Notification, (text, options): &(String, Vec<String>)) -
     }
     let known = |name: &&str| notification.options.iter().any(|o| o.name == **name);
     let names: Vec<&str> = text.split(',').map(str::trim).collect();
-    if !notification.allow_multiple || names.len() < 2 || !names.iter().all(|name| known(&name)) {
+    if !notification.allow_multiple || names.len() < 2 || !names.iter().all(known) {
         return None;
     }
     let options = names

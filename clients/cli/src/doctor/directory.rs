@@ -57,7 +57,7 @@ pub(crate) fn examine(located: &Located, daemon_is_absent: bool) -> Vec<Finding>
         return findings;
     }
     findings.extend(configuration(path, us));
-    findings.extend(private_directory("socket", path.join(RUN_DIR), us));
+    findings.extend(private_directory("socket", &path.join(RUN_DIR), us));
     findings.extend(logs(path, us));
     findings.extend(socket(path, us, daemon_is_absent));
     let files = DATABASES
@@ -146,10 +146,10 @@ fn configuration(data_dir: &Path, us: Us) -> Option<Finding> {
 }
 
 /// A directory that only its owner should enter, for what `check` is about; nothing is said about one that is so, or not there.
-fn private_directory(check: &'static str, path: PathBuf, us: Us) -> Option<Finding> {
-    let metadata = fs::symlink_metadata(&path).ok()?;
+fn private_directory(check: &'static str, path: &Path, us: Us) -> Option<Finding> {
+    let metadata = fs::symlink_metadata(path).ok()?;
     let mode = metadata.mode() & 0o7777;
-    let fix = us.fix(&path, &metadata, DIRECTORY_MODE);
+    let fix = us.fix(path, &metadata, DIRECTORY_MODE);
     let shown = path.display();
     let remedy = format!("chmod {DIRECTORY_MODE:o} {shown}");
     if mode & 0o700 != 0o700 {
@@ -171,7 +171,7 @@ fn logs(data_dir: &Path, us: Us) -> Vec<Finding> {
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     files.sort();
     let files = files.iter().filter_map(|file| log(file, us));
-    let directory = private_directory("log", directory, us);
+    let directory = private_directory("log", &directory, us);
     directory.into_iter().chain(files).collect()
 }
 

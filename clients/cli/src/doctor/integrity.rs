@@ -72,7 +72,7 @@ fn tell(finding: &IntegrityFinding) -> Finding {
         | IntegrityFindingKind::Unusable
         | IntegrityFindingKind::Unspecified => (
             "integrity",
-            "put a backup in its place, if there is one; otherwise: barista daemon stop, then barista doctor, which says how to salvage it",
+            "barista daemon stop, then barista db restore FILE puts a backup in its place and keeps what was there; without one, barista doctor says then how to salvage it",
         ),
     };
     let text = format!(
