@@ -69,6 +69,19 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if usage { 2 } else { 1 }
 }
 
+/// What `error`, from [`run`], says: with its causes, as far as it does not tell them itself.
+#[must_use]
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 /// What to do about `error`, from [`run`], where its own text does not say.
 #[must_use]
 pub fn remedy(error: &anyhow::Error) -> Option<String> {
@@ -107,7 +120,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let outcome = serve_on(&config, &data_dir, &instance, socket, arguments.detached);
     match &outcome {
         Ok(()) => tracing::info!("stopped"),
-        Err(error) => tracing::error!(error = format!("{error:#}"), "stopped"),
+        Err(error) => tracing::error!(error = explain(error), "stopped"),
     }
     drop(instance);
     outcome
@@ -420,5 +433,23 @@ fn wal_lock(holder: platform::WalLockHolder) -> WalLock {
             platform::WalLockKind::Checkpoint => WalLockKind::Checkpoint,
             platform::WalLockKind::Recover => WalLockKind::Recover,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let missing = std::io::Error::from_raw_os_error(2);
+        let told = crate::socket::SocketError::System {
+            what: "bind",
+            path: "/s".into(),
+            source: missing,
+        };
+        let text = explain(&anyhow::Error::from(told).context("no start"));
+        assert_eq!(text.matches("No such file").count(), 1, "{text}");
+        assert!(text.starts_with("no start: cannot bind "), "{text}");
     }
 }

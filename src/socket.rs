@@ -12,7 +12,7 @@ use std::os::unix::net::UnixListener as BlockingListener;
 use std::path::{Path, PathBuf};
 
 use barista_locate::{MAX_SOCKET_PATH, SOCKET_PATH_FILE};
-use rustix::fs::Mode;
+use rustix::fs::{Access, Mode};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
 use tokio::net::UnixListener;
@@ -42,6 +42,17 @@ pub enum SocketError {
     /// The private directory for sockets with short names is not safe to use.
     #[error(transparent)]
     Directory(#[from] DataDirError),
+    /// The directory that the configured path lies in is missing.
+    #[error(
+        "the directory of the socket {path} does not exist; make it (mkdir -p -m 700 {}), or set server.socket to another path",
+        .directory.display()
+    )]
+    NoDirectory {
+        /// The path.
+        path: PathBuf,
+        /// What is missing.
+        directory: PathBuf,
+    },
     /// Something else lies at the path.
     #[error(
         "{path} exists and is not a socket; move it away, or set server.socket to another path"
@@ -87,6 +98,47 @@ pub struct BoundSocket {
     place: Place,
 }
 
+/// Looks whether a socket could be bound at the configured path, without changing anything. Whether somebody answers there is not asked: it may
+/// be the daemon of this very directory.
+///
+/// # Errors
+///
+/// [`SocketError`] says what is in the way and what to do about it.
+pub fn look(configured: &Path) -> Result<(), SocketError> {
+    check_length(configured)?;
+    check_directory(configured)?;
+    match Facts::of(configured) {
+        Ok(facts) if facts.kind != Kind::Socket => Err(SocketError::NotASocket {
+            path: configured.to_owned(),
+        }),
+        // What is not there is made.
+        _ => Ok(()),
+    }
+}
+
+fn check_length(path: &Path) -> Result<(), SocketError> {
+    let (path, length) = (path.to_owned(), path.as_os_str().len());
+    if length > MAX_SOCKET_PATH {
+        return Err(SocketError::PathTooLong { path, length });
+    }
+    Ok(())
+}
+
+/// Says so where the directory of `path` is missing, or nothing can be made in it.
+fn check_directory(path: &Path) -> Result<(), SocketError> {
+    let Some(directory) = path.parent() else {
+        return Ok(());
+    };
+    if !directory.is_dir() {
+        return Err(SocketError::NoDirectory {
+            path: path.to_owned(),
+            directory: directory.to_owned(),
+        });
+    }
+    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| system("make", path)(error.into()))
+}
+
 /// The socket's name in the file system, to be removed at the end.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -128,13 +180,13 @@ impl BoundSocket {
         _lock: &Instance,
     ) -> Result<Self, SocketError> {
         let path = match configured {
-            Some(path) => path.to_owned(),
+            Some(path) => {
+                check_directory(path)?;
+                path.to_owned()
+            }
             None => computed_path(data_dir)?,
         };
-        let length = path.as_os_str().len();
-        if length > MAX_SOCKET_PATH {
-            return Err(SocketError::PathTooLong { path, length });
-        }
+        check_length(&path)?;
         remove_stale(&path)?;
         let listener = listen_at(&path)?;
         let bound = Facts::of(&path).map_err(system("look at", &path))?.identity;

@@ -149,7 +149,7 @@ fn a_configured_path_is_used_or_refused_for_its_length() {
     let nowhere = scene.directory.path().join("missing/s");
     assert!(matches!(
         scene.bind(Some(&nowhere)),
-        Err(SocketError::System { .. })
+        Err(SocketError::NoDirectory { .. })
     ));
 }
 

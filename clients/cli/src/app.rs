@@ -8,7 +8,7 @@ use barista_locate::{Located, Source};
 use crate::args::{Cli, Command, Global};
 use crate::cmd::daemon::Daemon;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::{self, Failure, Result};
 use crate::output::Output;
 
 /// What every command works with.
@@ -180,7 +180,14 @@ impl App {
     /// The data directory by the rule that the daemon follows too. Nobody has looked whether it exists.
     pub(crate) fn located(&self) -> Result<Located> {
         let what = "cannot find the data directory";
-        let current = std::env::current_dir().map_err(|error| Failure::io(what, &error))?;
+        let current = std::env::current_dir().map_err(|error| {
+            let why = format!(
+                "the current directory is gone ({})",
+                failure::reason(&error)
+            );
+            Failure::usage(what, why)
+                .next("cd somewhere else, or name one with --data-dir".to_owned())
+        })?;
         barista_locate::data_dir(
             self.data_dir.as_deref(),
             |name| std::env::var_os(name),

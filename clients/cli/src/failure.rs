@@ -173,7 +173,7 @@ fn why(error: &Error) -> String {
 }
 
 /// What the system said, without its number.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" (os error ") {
         Some((words, _number)) => words.to_owned(),
@@ -208,7 +208,9 @@ fn exit_of_reason(reason: ErrorReason) -> Exit {
         | ErrorReason::MessageTooLarge
         | ErrorReason::SnapshotTooLarge => Exit::Usage,
         ErrorReason::PeerNotPermitted => Exit::NotPermitted,
-        ErrorReason::NotificationNotFound | ErrorReason::ConsumerNotFound => Exit::NotFound,
+        ErrorReason::NotificationNotFound
+        | ErrorReason::ConsumerNotFound
+        | ErrorReason::SetAsideEventNotFound => Exit::NotFound,
         ErrorReason::NotificationClosed
         | ErrorReason::RequestIdReused
         | ErrorReason::SequenceCompacted
@@ -256,12 +258,13 @@ fn next_of(error: &Error) -> Option<String> {
         ErrorReason::SequenceCompacted | ErrorReason::UnknownCursor
             if detail("consumer").is_some() =>
         {
-            format!("barista consumer reset {}", detail("consumer")?)
+            reset(&detail("consumer")?)
         }
         ErrorReason::ConsumerExists
         | ErrorReason::ConsumerTakenOver
         | ErrorReason::ConsumerReset
-        | ErrorReason::SetAsideFull => {
+        | ErrorReason::SetAsideFull
+        | ErrorReason::SetAsideEventNotFound => {
             format!("barista consumer show {}", detail("consumer")?)
         }
         ErrorReason::SequenceCompacted => {
@@ -289,6 +292,14 @@ fn next_of(error: &Error) -> Option<String> {
         _ => return None,
     };
     Some(advice)
+}
+
+/// The commands that move a consumer whose place is no longer there: which of them is meant, nobody else can know.
+pub(crate) fn reset(name: &str) -> String {
+    let command = format!("barista consumer reset {} --since", shell::word(name));
+    format!(
+        "{command} oldest    (all that the journal still has, again)\n      {command} now       (only what comes from here on)"
+    )
 }
 
 /// How many commands are offered at once.

@@ -29,6 +29,7 @@ const RESPONSE: &str = "answer with text, or with the name of an option";
 
 /// Every field that a command fills with what was typed. What is not here, such as a field of a later daemon, is shown as it is.
 const FIELDS: &[Field] = &[
+    field("name", "NAME", "give a name such as bell, or eu-west.1"),
     field("title", "TITLE", ONE_LINE),
     field(
         "message",
