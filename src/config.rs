@@ -25,6 +25,8 @@ pub struct Config {
     pub server: Server,
     /// The databases.
     pub storage: Storage,
+    /// Durable watchers.
+    pub consumers: Consumers,
     /// What is logged, where, and how much of it is kept.
     pub log: Log,
 }
@@ -142,6 +144,27 @@ impl Default for Storage {
             truncate_bytes: 64 << 20,
             allow_network_file_system: false,
             file_check_interval: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Durable watchers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Consumers {
+    /// How many changes a consumer may be behind before the journal is no longer kept for it.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000_000_000>")]
+    pub max_lag_events: u64,
+    /// How old the first change may be that a consumer has not acknowledged.
+    #[serde(deserialize_with = "value::duration::<_, 1_000, 315_360_000_000>")]
+    pub max_age: Duration,
+}
+
+impl Default for Consumers {
+    fn default() -> Self {
+        Self {
+            max_lag_events: 1_000_000,
+            max_age: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::connection::{self, Incoming};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{StoreAdmin, WalLock, WalLockKind};
 use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::consumer::LagLimits;
+use crate::domain::consumer::store::ConsumerStore;
+use crate::domain::consumers::Consumers;
 use crate::domain::notification::store::NotificationStore;
 use crate::domain::notifications::Notifications;
 use crate::grpc::admin::ServerIdentity;
@@ -163,6 +166,7 @@ impl Daemon<'_> {
         let background = self.background(&notifications);
         let services = Services {
             notifications,
+            consumers: self.consumers(),
             admin: Arc::clone(&self.store) as Arc<dyn StoreAdmin>,
             identity: self.identity(&incoming),
         };
@@ -200,6 +204,15 @@ impl Daemon<'_> {
         tasks.spawn(async move { expiry.run_expiry(stop).await });
         tasks.spawn(guard(Arc::clone(&self.instance), self.stop.clone()));
         tasks
+    }
+
+    fn consumers(&self) -> Arc<Consumers> {
+        let store = Arc::clone(&self.store) as Arc<dyn ConsumerStore>;
+        let limits = LagLimits {
+            max_events: self.config.consumers.max_lag_events,
+            max_age: self.config.consumers.max_age,
+        };
+        Arc::new(Consumers::new(store, Arc::new(SystemClock), limits))
     }
 
     fn identity(&self, incoming: &Incoming) -> ServerIdentity {

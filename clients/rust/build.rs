@@ -3,8 +3,9 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     "barista/admin/v1/admin_service.proto",
+    "barista/consumer/v1/consumer_service.proto",
     "barista/error/v1/error_reason.proto",
     "barista/notification/v1/notification_service.proto",
 ];
@@ -30,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut servers = tonic_prost_build::configure()
         .build_client(false)
         .out_dir(servers);
-    for area in ["admin", "error", "notification"] {
+    for area in ["admin", "consumer", "error", "notification"] {
         servers = servers.extern_path(
             format!(".barista.{area}.v1"),
             format!("::barista_client::pb::{area}::v1"),

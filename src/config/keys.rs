@@ -182,6 +182,19 @@ pub const KEYS: &[Key] = &[
         "How often the daemon checks that nobody moved or replaced its database files.",
     ),
     Key::new(
+        "consumers",
+        "max_lag_events",
+        "1000000",
+        "How many changes a durable watcher may be behind before the journal is no longer kept for it. It must then be reset once changes that it has \
+         not seen are removed.",
+    ),
+    Key::new(
+        "consumers",
+        "max_age",
+        r#""720h""#,
+        "How old the first change may be that a durable watcher has not acknowledged before the journal is no longer kept for it.",
+    ),
+    Key::new(
         "log",
         "format",
         r#""human""#,

@@ -75,12 +75,12 @@ fn the_shipped_file_with_every_setting_uncommented_is_the_defaults() {
 #[test]
 fn the_table_has_every_field_of_the_structs() {
     let mut sections = refusal("nothing = 1");
-    for section in ["server", "storage", "log"] {
+    for section in ["server", "storage", "consumers", "log"] {
         assert!(sections.contains(&format!("`{section}`")), "{sections}");
         sections = sections.replace(&format!("`{section}`"), "");
         let message = refusal(&format!("[{section}]\nnothing = 1"));
         let named: BTreeSet<&str> = message
-            .split_once("expected one of")
+            .split_once("expected ")
             .map(|(_, list)| list.split('`').skip(1).step_by(2).collect())
             .expect("a list of keys");
         let listed: BTreeSet<&str> = KEYS
@@ -156,6 +156,8 @@ fn every_key_is_set_by_its_variable() {
         ("storage.truncate_bytes", "7 MiB"),
         ("storage.allow_network_file_system", "true"),
         ("storage.file_check_interval", "7s"),
+        ("consumers.max_lag_events", "7"),
+        ("consumers.max_age", "7h"),
         ("log.format", "json"),
         ("log.level", "barista=debug"),
         ("log.file", "7"),

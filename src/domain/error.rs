@@ -73,6 +73,62 @@ pub enum Error {
         /// What is kept.
         bounds: JournalBounds,
     },
+    /// There is no such consumer.
+    #[error("there is no consumer {name}")]
+    ConsumerNotFound {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The name is taken.
+    #[error("there is a consumer {name} already")]
+    ConsumerExists {
+        /// The name.
+        name: String,
+    },
+    /// The events after a consumer's place are no longer kept.
+    #[error(
+        "consumer {name} has acknowledged changes up to {acknowledged}, but the journal begins with {}: {} changes that it has not seen are no longer kept; move it to what is left with `barista consumer reset {name}`",
+        .bounds.oldest, .bounds.oldest - 1 - .acknowledged
+    )]
+    ConsumerLeftBehind {
+        /// The consumer.
+        name: String,
+        /// Its place.
+        acknowledged: i64,
+        /// What is kept.
+        bounds: JournalBounds,
+    },
+    /// A consumer's place, or what it acknowledges, is ahead of the head, or of another epoch.
+    #[error(
+        "for consumer {name} this place is unknown: the journal's epoch is {} and its head {}; after a restored backup, move the consumer with `barista consumer reset {name}`",
+        .bounds.epoch, .bounds.head
+    )]
+    ConsumerElsewhere {
+        /// The consumer.
+        name: String,
+        /// What is kept.
+        bounds: JournalBounds,
+    },
+    /// A newer watch of the same consumer has begun.
+    #[error("a newer watch of consumer {name} has begun, so this one is over")]
+    ConsumerTakenOver {
+        /// The consumer.
+        name: String,
+    },
+    /// The consumer was moved.
+    #[error("consumer {name} was moved to another place; watch it again to go on from there")]
+    ConsumerReset {
+        /// The consumer.
+        name: String,
+    },
+    /// Too much is set aside.
+    #[error("consumer {name} has set {limit} changes aside already; retry or discard some")]
+    SetAsideFull {
+        /// The consumer.
+        name: String,
+        /// How many may be set aside.
+        limit: usize,
+    },
     /// A snapshot would be larger than one may be.
     #[error("more notifications match than a snapshot may hold, {limit}; narrow the filter")]
     SnapshotTooLarge {

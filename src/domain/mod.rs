@@ -3,6 +3,8 @@
 pub mod admin;
 pub mod change;
 pub mod clock;
+pub mod consumer;
+pub mod consumers;
 pub mod error;
 pub mod feed;
 pub mod notification;

@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod body;
+mod consumer;
 mod deadline;
 mod field;
 mod layer;

@@ -17,6 +17,7 @@ use super::pb::notification::v1::notification_service_server::NotificationServic
 use super::pb::notification::v1::watch_notifications_response::Message as WatchMessage;
 use super::stream::{self, Part, Slots};
 use super::{deadline, field, write};
+use crate::domain::consumers::{Consumers, Hold};
 use crate::domain::error::{Error, Result};
 use crate::domain::notification::filter::{ChangeFilter, PageKey};
 use crate::domain::notification::store::{ListQuery, Move, Page, Respond, Transition};
@@ -38,6 +39,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10 * 60);
 /// Serves `NotificationService` from the domain.
 pub(super) struct Handler {
     notifications: Arc<Notifications>,
+    consumers: Arc<Consumers>,
     tasks: TaskTracker,
     watchers: Slots,
     waiters: Slots,
@@ -48,6 +50,7 @@ impl Handler {
     /// Serves `notifications`, at most so many watchers and waiters at a time, and ends their streams on `stop`. Writes run in `tasks`.
     pub(super) fn new(
         notifications: Arc<Notifications>,
+        consumers: Arc<Consumers>,
         watchers: Slots,
         waiters: Slots,
         tasks: TaskTracker,
@@ -55,6 +58,7 @@ impl Handler {
     ) -> Self {
         Self {
             notifications,
+            consumers,
             tasks,
             watchers,
             waiters,
@@ -307,32 +311,68 @@ impl NotificationService for Handler {
         };
         let start = watch_start(request.after, request.start_at)?;
         let slot = self.watchers.take()?;
-        let watch = self.notifications.watch(start, filter).await?;
+        let (start, hold) = self
+            .hold(&request.consumer, request.consumer_generation, start)
+            .await?;
+        let watch = self.notifications.watch(start, filter).await;
+        let watch = watch.map_err(|error| match &hold {
+            Some(hold) => hold.explain(error),
+            None => error,
+        })?;
         let epoch = watch.bounds.epoch.clone();
-        let parts = stream::feed(watch, self.stop.clone(), slot);
-        let messages = parts.map(move |part| part.map(|part| watch_message(part, &epoch)));
+        let generation = hold.as_ref().map_or(0, Hold::generation);
+        let parts = stream::feed(watch, hold, self.stop.clone(), slot);
+        let messages =
+            parts.map(move |part| part.map(|part| watch_message(part, &epoch, generation)));
         Ok(Response::new(Box::pin(messages)))
     }
 }
 
-fn watch_start(after: Option<pb::Cursor>, start_at: i32) -> Result<WatchStart> {
+impl Handler {
+    /// Where the watch of `consumer` starts, which takes the place of an older one. An empty name is nobody's.
+    async fn hold(
+        &self,
+        consumer: &str,
+        generation: i64,
+        start: Option<WatchStart>,
+    ) -> Result<(WatchStart, Option<Hold>)> {
+        if consumer.is_empty() {
+            return Ok((start.unwrap_or(WatchStart::Now), None));
+        }
+        if !matches!(start, None | Some(WatchStart::After(_))) {
+            let rule = "must not be given together with `consumer`";
+            return Err(Error::invalid("start_at", rule));
+        }
+        let known = (generation != 0).then_some(generation);
+        let hold = self.consumers.hold(consumer, known).await?;
+        let start = start.unwrap_or_else(|| WatchStart::After(hold.cursor().clone()));
+        Ok((start, Some(hold)))
+    }
+}
+
+/// Where a watch is asked to start; `None` where the request does not say.
+fn watch_start(after: Option<pb::Cursor>, start_at: i32) -> Result<Option<WatchStart>> {
     use pb::StartAt;
     match (after, StartAt::try_from(start_at)) {
         (_, Err(_)) => Err(field::unknown("start_at", start_at)),
-        (Some(after), Ok(StartAt::Unspecified)) => Ok(WatchStart::After(field::cursor(after))),
+        (Some(after), Ok(StartAt::Unspecified)) => {
+            Ok(Some(WatchStart::After(field::cursor(after))))
+        }
         (Some(_), Ok(_)) => Err(Error::invalid(
             "start_at",
             "must not be given together with `after`",
         )),
-        (None, Ok(StartAt::Unspecified | StartAt::Now)) => Ok(WatchStart::Now),
-        (None, Ok(StartAt::Oldest)) => Ok(WatchStart::Oldest),
-        (None, Ok(StartAt::Snapshot)) => Ok(WatchStart::Snapshot),
+        (None, Ok(StartAt::Unspecified)) => Ok(None),
+        (None, Ok(StartAt::Now)) => Ok(Some(WatchStart::Now)),
+        (None, Ok(StartAt::Oldest)) => Ok(Some(WatchStart::Oldest)),
+        (None, Ok(StartAt::Snapshot)) => Ok(Some(WatchStart::Snapshot)),
     }
 }
 
 fn watch_message(
     part: Part<pb::Notification, pb::NotificationEvent>,
     epoch: &str,
+    consumer_generation: i64,
 ) -> pb::WatchNotificationsResponse {
     let cursor = |sequence| {
         Some(pb::Cursor {
@@ -349,6 +389,7 @@ fn watch_message(
             cursor: cursor(sequence),
             head_sequence: head,
             oldest_sequence: oldest,
+            consumer_generation,
         }),
         Part::Snapshot { items, last } => WatchMessage::Snapshot(pb::WatchSnapshot {
             notifications: items,

@@ -46,6 +46,20 @@ impl Scope {
         scope
     }
 
+    /// The list of consumers.
+    #[must_use]
+    pub fn consumers() -> Self {
+        Self::method("ListConsumers")
+    }
+
+    /// What the consumer `name` has set aside.
+    #[must_use]
+    pub fn set_aside(name: &str) -> Self {
+        let mut scope = Self::method("ListSetAsideEvents");
+        scope.add(name);
+        scope
+    }
+
     fn method(name: &str) -> Self {
         let mut scope = Self(Sha256::new());
         scope.add(name);
@@ -199,6 +213,9 @@ mod tests {
             newest(&kinds),
             Scope::history(1),
             Scope::history(2),
+            Scope::consumers(),
+            Scope::set_aside("a"),
+            Scope::set_aside("b"),
         ];
         for (made, maker) in scopes.iter().enumerate() {
             let token = maker.encode(Some(key(0, 7)));

@@ -31,6 +31,20 @@ pub mod admin {
     }
 }
 
+/// `barista.consumer`.
+pub mod consumer {
+    /// `barista.consumer.v1`.
+    #[expect(
+        unused_qualifications,
+        clippy::allow_attributes,
+        clippy::too_many_lines,
+        reason = "generated; its documentation is in proto/"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("barista.consumer.v1");
+    }
+}
+
 /// `barista.error`.
 pub mod error {
     /// `barista.error.v1`.

@@ -17,13 +17,15 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use super::admin::{self, ServerIdentity};
 use super::layer::BorderLayer;
-use super::notification;
 use super::pb::DESCRIPTOR_SET;
 use super::pb::admin::v1::admin_service_server::{self, AdminServiceServer};
+use super::pb::consumer::v1::consumer_service_server::{self, ConsumerServiceServer};
 use super::pb::notification::v1::notification_service_server::{self, NotificationServiceServer};
 use super::sever::Severable;
 use super::stream::Slots;
+use super::{consumer, notification};
 use crate::domain::admin::StoreAdmin;
+use crate::domain::consumers::Consumers;
 use crate::domain::notifications::Notifications;
 
 /// The largest request to one of the standard services, in bytes.
@@ -76,6 +78,8 @@ impl Default for Limits {
 pub struct Services {
     /// Notifications.
     pub notifications: Arc<Notifications>,
+    /// Durable watchers.
+    pub consumers: Arc<Consumers>,
     /// The store, as an operator sees it.
     pub admin: Arc<dyn StoreAdmin>,
     /// Who the daemon is.
@@ -180,11 +184,16 @@ fn routes(
 ) -> Result<Routes, ServeError> {
     let notifications = notification::Handler::new(
         Arc::clone(&services.notifications),
+        Arc::clone(&services.consumers),
         Slots::new(limits.watchers),
         Slots::new(limits.waiters),
         tasks.clone(),
         stop.clone(),
     );
+    let consumers = consumer::Handler {
+        consumers: services.consumers,
+        tasks: tasks.clone(),
+    };
     let admin = admin::Handler {
         store: services.admin,
         notifications: services.notifications,
@@ -200,6 +209,11 @@ fn routes(
     };
     Ok(Routes::new(
         NotificationServiceServer::new(notifications)
+            .max_decoding_message_size(limits.request_bytes)
+            .max_encoding_message_size(limits.response_bytes),
+    )
+    .add_service(
+        ConsumerServiceServer::new(consumers)
             .max_decoding_message_size(limits.request_bytes)
             .max_encoding_message_size(limits.response_bytes),
     )
@@ -238,6 +252,7 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
     for name in [
         "",
         notification_service_server::SERVICE_NAME,
+        consumer_service_server::SERVICE_NAME,
         admin_service_server::SERVICE_NAME,
     ] {
         health.set_service_status(name, status).await;

@@ -95,6 +95,36 @@ fn classify(error: &Error) -> (Code, ErrorReason, Metadata) {
             let metadata = journal_metadata(bounds);
             (Code::FailedPrecondition, Reason::UnknownCursor, metadata)
         }
+        Error::ConsumerNotFound { name } => {
+            (Code::NotFound, Reason::ConsumerNotFound, consumer(name))
+        }
+        Error::ConsumerExists { name } => {
+            (Code::AlreadyExists, Reason::ConsumerExists, consumer(name))
+        }
+        Error::ConsumerLeftBehind {
+            name,
+            acknowledged,
+            bounds,
+        } => {
+            let mut metadata = journal_metadata(bounds);
+            metadata.extend(consumer(name));
+            metadata.push(("acknowledged_sequence", acknowledged.to_string()));
+            (Code::OutOfRange, Reason::SequenceCompacted, metadata)
+        }
+        Error::ConsumerElsewhere { name, bounds } => {
+            let mut metadata = journal_metadata(bounds);
+            metadata.extend(consumer(name));
+            (Code::FailedPrecondition, Reason::UnknownCursor, metadata)
+        }
+        Error::ConsumerTakenOver { name } => {
+            (Code::Aborted, Reason::ConsumerTakenOver, consumer(name))
+        }
+        Error::ConsumerReset { name } => (Code::Aborted, Reason::ConsumerReset, consumer(name)),
+        Error::SetAsideFull { name, limit } => {
+            let mut metadata = consumer(name);
+            metadata.push(("limit", limit.to_string()));
+            (Code::FailedPrecondition, Reason::SetAsideFull, metadata)
+        }
         Error::SnapshotTooLarge { limit } => {
             let metadata = vec![("limit", limit.to_string())];
             (Code::FailedPrecondition, Reason::SnapshotTooLarge, metadata)
@@ -126,6 +156,10 @@ fn closed_metadata(closed: &Closed) -> Metadata {
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn consumer(name: &str) -> Metadata {
+    vec![("consumer", cut(name, MAX_VALUE))]
 }
 
 fn journal_metadata(bounds: &JournalBounds) -> Metadata {

@@ -17,6 +17,7 @@ use tonic::Status;
 use super::pb::notification::v1 as pb;
 use super::{field, status};
 use crate::domain::change::SharedChange;
+use crate::domain::consumers::Hold;
 use crate::domain::error::{Error, Result};
 use crate::domain::feed::Follower;
 use crate::domain::notification::Notification;
@@ -84,11 +85,13 @@ pub(super) enum Part<Item, Event> {
     Progress(i64),
 }
 
-/// Feeds a watcher from `watch` until it goes away, `stop`, or an error. `slot` is held as long as the stream.
+/// Feeds a watcher from `watch` until it goes away, `stop`, or an error. `slot` is held as long as the stream, and so is `hold`, where the
+/// watcher watches as a consumer: the stream ends when that right does.
 ///
 /// On `stop` what is at hand is still sent, and then the stream ends with SHUTTING_DOWN and the last sequence.
 pub(super) fn feed(
     watch: Watch,
+    hold: Option<Hold>,
     stop: CancellationToken,
     slot: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Part<pb::Notification, pb::NotificationEvent>, Status>> + Send {
@@ -107,6 +110,7 @@ pub(super) fn feed(
         sequence,
         told: sequence,
         told_at: Instant::now(),
+        hold,
         stop,
         _slot: slot,
     };
@@ -128,6 +132,7 @@ struct Feeder {
     /// The last sequence that the watcher has heard of, and when.
     told: i64,
     told_at: Instant,
+    hold: Option<Hold>,
     stop: CancellationToken,
     _slot: OwnedSemaphorePermit,
 }
@@ -136,6 +141,10 @@ impl Feeder {
     async fn next(
         &mut self,
     ) -> Option<Result<Part<pb::Notification, pb::NotificationEvent>, Status>> {
+        // Before anything else: a watcher with a long backlog must not go on beside the one that took its place.
+        if let Some(error) = self.hold.as_mut().and_then(Hold::has_ended) {
+            return self.fail(error);
+        }
         let part = self.opening();
         if part.is_some() {
             return part.map(Ok);
@@ -161,11 +170,9 @@ impl Feeder {
                         }
                     }
                     Err(Error::ShuttingDown) => return Some(Err(self.end())),
-                    Err(error) => {
-                        self.follower = None;
-                        return Some(Err(error.into()));
-                    }
+                    Err(error) => return self.fail(error),
                 },
+                error = ended(self.hold.as_mut()) => return self.fail(error),
                 () = self.stop.cancelled() => return Some(Err(self.end())),
                 () = tokio::time::sleep_until(progress_at) => return Some(Ok(self.progress())),
             }
@@ -200,9 +207,25 @@ impl Feeder {
         Part::Progress(self.sequence)
     }
 
+    /// Ends the stream for `error`, once.
+    fn fail<Sent>(&mut self, error: Error) -> Option<Result<Sent, Status>> {
+        self.follower.take()?;
+        let hold = self.hold.take();
+        let error = hold.map_or(error.clone(), |hold| hold.explain(error));
+        Some(Err(error.into()))
+    }
+
     fn end(&mut self) -> Status {
         self.follower = None;
         status::watch_ended(&self.epoch, self.sequence)
+    }
+}
+
+/// Waits until the right of `hold` ends; for ever where there is none.
+async fn ended(hold: Option<&mut Hold>) -> Error {
+    match hold {
+        Some(hold) => hold.ended().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -21,6 +21,8 @@ use super::server::{Limits, ServeError, Services, serve};
 use crate::connection::{self, Incoming};
 use crate::data_dir::{self, DataDir};
 use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::consumer::LagLimits;
+use crate::domain::consumers::Consumers;
 use crate::domain::notification::draft::Draft;
 use crate::domain::notification::{Notification, NotificationType, Priority};
 use crate::domain::notifications::Notifications;
@@ -38,6 +40,7 @@ impl Clock for Frozen {
 /// Notifications in a new file.
 pub(super) struct Shelf {
     pub(super) notifications: Arc<Notifications>,
+    pub(super) consumers: Arc<Consumers>,
     pub(super) store: Arc<SqliteStore>,
     pub(super) stop: CancellationToken,
     dir: TempDir,
@@ -79,12 +82,18 @@ impl Shelf {
             Arc::clone(&store) as _,
             Arc::new(Frozen),
         ));
+        let limits = LagLimits {
+            max_events: 100,
+            max_age: Duration::from_secs(3_600),
+        };
+        let consumers = Consumers::new(Arc::clone(&store) as _, Arc::new(Frozen), limits);
         let stop = CancellationToken::new();
         let feed = Arc::clone(notifications.feed());
         let stop_feed = stop.clone();
         tokio::spawn(async move { feed.run(stop_feed).await });
         Self {
             notifications,
+            consumers: Arc::new(consumers),
             store,
             stop,
             dir,
@@ -147,6 +156,7 @@ impl TestServer {
         let incoming = Incoming::new(listener, limits_of_connections, shelf.stop.clone());
         let services = Services {
             notifications: Arc::clone(&shelf.notifications),
+            consumers: Arc::clone(&shelf.consumers),
             admin: Arc::clone(&shelf.store) as _,
             identity: ServerIdentity {
                 version: "0.0.1".to_owned(),

@@ -1,5 +1,7 @@
 //! What every store must do, whatever keeps its data. Each back end runs all of this on a fresh store.
 
+pub(crate) mod consumer;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -10,10 +10,16 @@ use sha2::{Digest, Sha256};
 
 /// The migrations that have been released or merged, with the sum of each file. A line is added for a new one and never changed: databases
 /// in the field have run the old text.
-const MIGRATIONS: &[(&str, &str)] = &[(
-    "notifications/0001_journal.sql",
-    "d963872d7ee49784e0bb903f9cb2e62a2c35d7fbf90f080a5fbfa826e5e0a6cc",
-)];
+const MIGRATIONS: &[(&str, &str)] = &[
+    (
+        "notifications/0001_journal.sql",
+        "d963872d7ee49784e0bb903f9cb2e62a2c35d7fbf90f080a5fbfa826e5e0a6cc",
+    ),
+    (
+        "notifications/0002_consumers.sql",
+        "aae506a3bea1cabd7e71dc4b549bd59bc896ae1f26528bff0c1870c99ed839e2",
+    ),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

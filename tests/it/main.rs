@@ -5,6 +5,7 @@ mod support;
 
 mod architecture;
 mod concurrency;
+mod consumer;
 mod contention;
 mod crash;
 mod expiry;

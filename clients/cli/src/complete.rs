@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use barista_client::pb::consumer::v1::Consumer;
 use barista_client::pb::notification::v1::{Notification, NotificationFilter, Option as Choice};
 use barista_client::{Autostart, Client, ConnectOptions};
 use clap::CommandFactory;
@@ -36,6 +37,18 @@ pub(crate) fn open_ids() -> ArgValueCandidates {
             .enumerate()
             .map(|(order, each)| candidate(order, each))
             .collect()
+    })
+}
+
+/// The names of the consumers, with how far behind each is.
+pub(crate) fn consumers() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let all = ask(async { connect().await?.list_consumers().await.ok() });
+        let candidate = |consumer: &Consumer| {
+            let help = format!("{} behind", consumer.lag);
+            CompletionCandidate::new(text::line(&consumer.name)).help(Some(help.into()))
+        };
+        all.unwrap_or_default().iter().map(candidate).collect()
     })
 }
 

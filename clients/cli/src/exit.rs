@@ -15,9 +15,9 @@ pub(crate) enum Exit {
     No,
     /// The daemon belongs to another user, or a file may not be used.
     NotPermitted,
-    /// There is no such notification or file.
+    /// There is no such notification, consumer or file.
     NotFound,
-    /// Somebody else was first.
+    /// Somebody else was first, or has taken over.
     Conflict,
     /// The question ended without a response.
     Unanswered,

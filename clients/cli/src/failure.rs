@@ -166,11 +166,15 @@ fn exit_of_reason(reason: ErrorReason) -> Exit {
         | ErrorReason::MessageTooLarge
         | ErrorReason::SnapshotTooLarge => Exit::Usage,
         ErrorReason::PeerNotPermitted => Exit::NotPermitted,
-        ErrorReason::NotificationNotFound => Exit::NotFound,
+        ErrorReason::NotificationNotFound | ErrorReason::ConsumerNotFound => Exit::NotFound,
         ErrorReason::NotificationClosed
         | ErrorReason::RequestIdReused
         | ErrorReason::SequenceCompacted
-        | ErrorReason::UnknownCursor => Exit::Conflict,
+        | ErrorReason::UnknownCursor
+        | ErrorReason::ConsumerExists
+        | ErrorReason::ConsumerTakenOver
+        | ErrorReason::ConsumerReset
+        | ErrorReason::SetAsideFull => Exit::Conflict,
         ErrorReason::ShuttingDown => Exit::Unreachable,
         ErrorReason::DatabaseBusy
         | ErrorReason::QueueFull
@@ -204,6 +208,18 @@ fn next_of(error: &Error) -> Option<String> {
         }
         ErrorReason::RequestIdReused => {
             format!("barista show {}, or another --request-id", detail("id")?)
+        }
+        ErrorReason::ConsumerNotFound => "barista consumer list".to_owned(),
+        ErrorReason::SequenceCompacted | ErrorReason::UnknownCursor
+            if detail("consumer").is_some() =>
+        {
+            format!("barista consumer reset {}", detail("consumer")?)
+        }
+        ErrorReason::ConsumerExists
+        | ErrorReason::ConsumerTakenOver
+        | ErrorReason::ConsumerReset
+        | ErrorReason::SetAsideFull => {
+            format!("barista consumer show {}", detail("consumer")?)
         }
         ErrorReason::SequenceCompacted => {
             format!(

@@ -30,6 +30,29 @@ pub(crate) struct Hook {
     pub(crate) limit: Duration,
 }
 
+impl Hook {
+    /// Runs the command for `event` to its end, with `variables` beside the event's own. The inner error says why the command failed.
+    pub(crate) async fn run(
+        &self,
+        event: &NotificationEvent,
+        variables: Vec<(&'static str, String)>,
+    ) -> Result<Result<(), String>> {
+        let input = format!("{}\n", json::value(event)?);
+        let mut command = self.command(event);
+        command.envs(variables);
+        Ok(execute(command, input, self.limit).await)
+    }
+
+    fn command(&self, event: &NotificationEvent) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(&self.command)
+            .envs(environment(event));
+        command
+    }
+}
+
 /// The commands that run now.
 #[derive(Debug)]
 pub(crate) struct Hooks {
@@ -56,11 +79,7 @@ impl Hooks {
     /// fails is told on stderr and stops nothing.
     pub(crate) async fn run(&mut self, app: &App, event: &NotificationEvent) -> Result<()> {
         let input = format!("{}\n", json::value(event)?);
-        let mut command = Command::new("sh");
-        command
-            .arg("-c")
-            .arg(&self.hook.command)
-            .envs(environment(event));
+        let command = self.hook.command(event);
         let (sequence, limit, output) = (event.sequence, self.hook.limit, app.output.clone());
         self.unfinished.insert(sequence);
         self.running.spawn(async move {

@@ -31,6 +31,8 @@ named! {
     pb::notification::v1::Notification => "barista.notification.v1.Notification",
     pb::notification::v1::NotificationEvent => "barista.notification.v1.NotificationEvent",
     pb::notification::v1::ListNotificationsResponse => "barista.notification.v1.ListNotificationsResponse",
+    pb::consumer::v1::Consumer => "barista.consumer.v1.Consumer",
+    pb::consumer::v1::SetAsideEvent => "barista.consumer.v1.SetAsideEvent",
     pb::admin::v1::ServerInfo => "barista.admin.v1.ServerInfo",
     pb::admin::v1::ServerStatus => "barista.admin.v1.ServerStatus",
 }
@@ -77,7 +79,9 @@ mod tests {
 
     #[test]
     fn every_printed_message_is_known() {
-        use pb::{admin::v1 as admin, notification::v1 as notification};
+        use pb::{admin::v1 as admin, consumer::v1 as consumer, notification::v1 as notification};
+        assert!(value(&consumer::Consumer::default()).is_ok());
+        assert!(value(&consumer::SetAsideEvent::default()).is_ok());
         assert!(value(&notification::NotificationEvent::default()).is_ok());
         assert!(value(&notification::ListNotificationsResponse::default()).is_ok());
         assert!(value(&admin::ServerInfo::default()).is_ok());

@@ -4,6 +4,7 @@ mod app;
 mod args;
 mod cmd;
 mod complete;
+mod delivery;
 mod doctor;
 mod exit;
 mod failure;

@@ -95,6 +95,25 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> R,
         R: Future<Output = Result<Response<A>, Status>>,
     {
+        self.call_where(true, request, send).await
+    }
+
+    /// As [`Client::call`], but starts no daemon where none runs: for whoever has something else that decides about that.
+    pub(crate) async fn call_running<Q, A, F, R>(&self, request: Q, send: F) -> Result<A, Error>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> R,
+        R: Future<Output = Result<Response<A>, Status>>,
+    {
+        self.call_where(false, request, send).await
+    }
+
+    async fn call_where<Q, A, F, R>(&self, may_start: bool, request: Q, send: F) -> Result<A, Error>
+    where
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> R,
+        R: Future<Output = Result<Response<A>, Status>>,
+    {
         let limit = self.shared.target.call_timeout;
         let deadline = Instant::now() + limit;
         let mut backoff = Backoff::reconnecting();
@@ -114,7 +133,7 @@ impl Client {
             }
             attempt += 1;
             if error.needs_connection() {
-                Box::pin(self.renew_within(&session, &error, deadline)).await?;
+                Box::pin(self.renew_within(&session, &error, deadline, may_start)).await?;
             } else {
                 sleep(backoff.pause().min(deadline - Instant::now())).await;
             }
@@ -149,11 +168,12 @@ impl Client {
         failed: &Arc<Session>,
         failure: &Error,
         deadline: Instant,
+        may_start: bool,
     ) -> Result<(), Error> {
         let give_up = deadline.min(Instant::now() + ABSENCE_LIMIT);
         let mut backoff = Backoff::reconnecting();
         loop {
-            let error = match timeout_at(deadline, self.renew(failed)).await {
+            let error = match timeout_at(deadline, self.renew_where(may_start, failed)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error,
                 Err(_) => {
@@ -177,11 +197,15 @@ impl Client {
 
     /// Replaces the session that failed, unless another call has done so already.
     pub(crate) async fn renew(&self, failed: &Arc<Session>) -> Result<(), Error> {
+        self.renew_where(true, failed).await
+    }
+
+    async fn renew_where(&self, may_start: bool, failed: &Arc<Session>) -> Result<(), Error> {
         let _renewing = self.shared.renewing.lock().await;
         if !Arc::ptr_eq(failed, &self.session()) {
             return Ok(());
         }
-        let session = Arc::new(Session::establish(&self.shared.target, true).await?);
+        let session = Arc::new(Session::establish(&self.shared.target, may_start).await?);
         *self
             .shared
             .session

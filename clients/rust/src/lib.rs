@@ -46,7 +46,7 @@
 //!   [`Error::TimedOut`] mean that the outcome stayed unknown. To ask again after these, set the request id yourself and keep it.
 //! * **Waits** ([`Client::wait`]) go on across restarts: the question is in the database.
 //! * **Watches** ([`Client::watch`]) resume behind the last event: no gap, no duplicate. To resume in another process, keep
-//!   [`Watch::cursor`].
+//!   [`Watch::cursor`], or let the daemon keep it: [`Client::watch_consumer`].
 //!
 //! # Errors
 //!
@@ -59,6 +59,7 @@ mod admin;
 mod autostart;
 mod backoff;
 mod client;
+mod consumer;
 mod error;
 mod notification;
 mod options;
@@ -75,7 +76,7 @@ pub use options::{Autostart, ConnectOptions};
 pub use pb::error::v1::ErrorReason;
 pub use tonic::Code;
 pub use wait::WaitOutcome;
-pub use watch::{Watch, WatchItem};
+pub use watch::{ConsumerWatch, Watch, WatchItem};
 
 /// The revision of the protocol that this library speaks.
 pub const PROTOCOL: i32 = 1;

@@ -197,7 +197,7 @@ impl Client {
 }
 
 /// Gives a request its identity, with which it can be sent again safely.
-fn fill(request_id: &mut String) {
+pub(crate) fn fill(request_id: &mut String) {
     if request_id.is_empty() {
         *request_id = Uuid::now_v7().to_string();
     }

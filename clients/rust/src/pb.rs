@@ -28,6 +28,19 @@ pub mod admin {
     }
 }
 
+/// Packages `barista.consumer.*`: durable watchers.
+pub mod consumer {
+    /// Package `barista.consumer.v1`.
+    pub mod v1 {
+        #![expect(
+            unused_qualifications,
+            clippy::disallowed_methods,
+            reason = "the generator writes full paths, and makes a Status of an error of the transport"
+        )]
+        tonic::include_proto!("barista.consumer.v1");
+    }
+}
+
 /// Packages `barista.error.*`: the reasons that errors carry.
 pub mod error {
     /// Package `barista.error.v1`.

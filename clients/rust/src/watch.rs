@@ -1,5 +1,6 @@
 //! Following changes: a stream that reconnects and resumes.
 
+mod consumer;
 mod follower;
 mod place;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use tokio_stream::Stream;
 
+pub use self::consumer::ConsumerWatch;
 use self::follower::{Advance, Follower};
 use self::place::Place;
 use crate::client::Client;
@@ -115,6 +117,11 @@ impl Watch {
     #[must_use]
     pub fn cursor(&self) -> Option<&Cursor> {
         self.place.cursor()
+    }
+
+    /// Whether the next item has come already.
+    fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<WatchItem, Error>>> {

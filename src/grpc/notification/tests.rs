@@ -6,6 +6,7 @@ use super::*;
 fn handler(shelf: &Shelf) -> Handler {
     Handler::new(
         Arc::clone(&shelf.notifications),
+        Arc::clone(&shelf.consumers),
         Slots::new(1),
         Slots::new(1),
         TaskTracker::new(),
@@ -225,9 +226,15 @@ async fn a_shutdown_ends_a_wait() {
 #[test]
 fn a_cursor_excludes_another_start() {
     let after = || Some(pb::Cursor::default());
-    assert!(matches!(watch_start(None, 0), Ok(WatchStart::Now)));
-    assert!(matches!(watch_start(None, 3), Ok(WatchStart::Snapshot)));
-    assert!(matches!(watch_start(after(), 0), Ok(WatchStart::After(_))));
+    assert!(matches!(watch_start(None, 0), Ok(None)));
+    assert!(matches!(
+        watch_start(None, 3),
+        Ok(Some(WatchStart::Snapshot))
+    ));
+    assert!(matches!(
+        watch_start(after(), 0),
+        Ok(Some(WatchStart::After(_)))
+    ));
     for (after, start_at) in [(after(), 1), (None, 4), (after(), -1)] {
         let refusal = watch_start(after, start_at);
         assert!(matches!(refusal, Err(Error::InvalidField { field, .. }) if field == "start_at"),);

@@ -47,6 +47,31 @@ fn all_errors() -> Vec<Error> {
             bounds: bounds(),
         },
         Error::UnknownCursor { bounds: bounds() },
+        Error::ConsumerNotFound {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerExists {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerLeftBehind {
+            name: "c".to_owned(),
+            acknowledged: 1,
+            bounds: bounds(),
+        },
+        Error::ConsumerElsewhere {
+            name: "c".to_owned(),
+            bounds: bounds(),
+        },
+        Error::ConsumerTakenOver {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerReset {
+            name: "c".to_owned(),
+        },
+        Error::SetAsideFull {
+            name: "c".to_owned(),
+            limit: 10,
+        },
         Error::SnapshotTooLarge { limit: 10 },
         Error::ShuttingDown,
         Error::DatabaseBusy {
@@ -73,6 +98,13 @@ fn all_errors() -> Vec<Error> {
             | Error::RequestIdReused { .. }
             | Error::SequenceCompacted { .. }
             | Error::UnknownCursor { .. }
+            | Error::ConsumerNotFound { .. }
+            | Error::ConsumerExists { .. }
+            | Error::ConsumerLeftBehind { .. }
+            | Error::ConsumerElsewhere { .. }
+            | Error::ConsumerTakenOver { .. }
+            | Error::ConsumerReset { .. }
+            | Error::SetAsideFull { .. }
             | Error::SnapshotTooLarge { .. }
             | Error::ShuttingDown
             | Error::DatabaseBusy { .. }
@@ -107,9 +139,12 @@ fn documented_code(reason: &str) -> Code {
             Code::ResourceExhausted
         }
         "METHOD_NOT_FOUND" => Code::Unimplemented,
-        "NOTIFICATION_NOT_FOUND" => Code::NotFound,
-        "NOTIFICATION_CLOSED" | "UNKNOWN_CURSOR" | "SNAPSHOT_TOO_LARGE" => Code::FailedPrecondition,
-        "REQUEST_ID_REUSED" => Code::AlreadyExists,
+        "NOTIFICATION_NOT_FOUND" | "CONSUMER_NOT_FOUND" => Code::NotFound,
+        "NOTIFICATION_CLOSED" | "UNKNOWN_CURSOR" | "SNAPSHOT_TOO_LARGE" | "SET_ASIDE_FULL" => {
+            Code::FailedPrecondition
+        }
+        "REQUEST_ID_REUSED" | "CONSUMER_EXISTS" => Code::AlreadyExists,
+        "CONSUMER_TAKEN_OVER" | "CONSUMER_RESET" => Code::Aborted,
         "SEQUENCE_COMPACTED" => Code::OutOfRange,
         "SHUTTING_DOWN" | "DATABASE_BUSY" | "COMMIT_UNKNOWN" | "DATABASE_UNAVAILABLE" => {
             Code::Unavailable

@@ -29,7 +29,7 @@ async fn watch(
 ) -> impl Stream<Item = Result<Sent, Status>> + use<> {
     let watch = shelf.notifications.watch(start, filter).await;
     let slot = Slots::new(1).take().expect("a slot");
-    feed(watch.expect("a watch"), shelf.stop.clone(), slot)
+    feed(watch.expect("a watch"), None, shelf.stop.clone(), slot)
 }
 
 async fn next(stream: &mut (impl Stream<Item = Result<Sent, Status>> + Unpin)) -> Sent {
@@ -192,7 +192,12 @@ async fn a_stream_that_ends_gives_up_its_slot_and_its_place() {
     let slots = Slots::new(1);
     let stop = CancellationToken::new();
     let watch = shelf.notifications.watch(WatchStart::Now, of("")).await;
-    let stream = feed(watch.expect("a watch"), stop, slots.take().expect("a slot"));
+    let stream = feed(
+        watch.expect("a watch"),
+        None,
+        stop,
+        slots.take().expect("a slot"),
+    );
     assert_eq!(shelf.notifications.feed().followers(), 1);
     assert!(matches!(
         slots.take(),

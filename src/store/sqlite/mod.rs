@@ -3,6 +3,8 @@
 mod batch;
 mod checkpoint;
 mod connection;
+mod consumer;
+mod consumers;
 mod failure;
 mod job;
 mod journal;

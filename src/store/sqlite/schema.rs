@@ -8,8 +8,10 @@ use super::failure::OpenError;
 use super::reconcile;
 
 /// The migrations of the notifications' file, in order. A released one never changes: append.
-pub(super) const NOTIFICATIONS: &[&str] =
-    &[include_str!("migrations/notifications/0001_journal.sql")];
+pub(super) const NOTIFICATIONS: &[&str] = &[
+    include_str!("migrations/notifications/0001_journal.sql"),
+    include_str!("migrations/notifications/0002_consumers.sql"),
+];
 
 /// The table that direct tooling may rebuild.
 const SHARED_TABLE: &str = "notifications";
@@ -246,6 +248,8 @@ fn columns(connection: &Connection) -> rusqlite::Result<Vec<Column>> {
 mod tests {
     use super::*;
 
+    const NEWEST: i64 = NOTIFICATIONS.len() as i64;
+
     fn migrated() -> Connection {
         let mut connection = Connection::open_in_memory().expect("a database");
         migrate(&mut connection, Path::new("test"), NOTIFICATIONS).expect("a schema");
@@ -290,7 +294,7 @@ mod tests {
         let mut connection = migrated();
         assert!(matches!(
             migrate(&mut connection, Path::new("test"), NOTIFICATIONS),
-            Ok(1)
+            Ok(NEWEST)
         ));
     }
 
@@ -308,7 +312,7 @@ mod tests {
             refused,
             Err(OpenError::FromTheFuture {
                 found: 99,
-                known: 1,
+                known: NEWEST,
                 ..
             })
         ));
@@ -342,7 +346,7 @@ mod tests {
         }
         assert!(matches!(
             migrate(&mut copy, Path::new("test"), NOTIFICATIONS),
-            Ok(1)
+            Ok(NEWEST)
         ));
         insert(&copy, "new");
         assert_eq!(kinds(&copy), [(1, "created".to_owned())]);

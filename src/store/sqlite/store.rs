@@ -121,7 +121,20 @@ impl SqliteStore {
         self.writer.stop();
     }
 
-    fn published(&self) -> i64 {
+    pub(super) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    pub(super) fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    pub(super) fn epoch_shared(&self) -> Arc<str> {
+        Arc::clone(&self.epoch)
+    }
+
+    /// The last sequence that is durable and known to be.
+    pub(super) fn published(&self) -> i64 {
         *self.writer.shared().head.borrow()
     }
 

@@ -21,6 +21,7 @@ use crate::domain::notification::store::{Call, ListQuery, NotificationStore};
 use crate::domain::notification::{Notification, NotificationType, Priority, State};
 use crate::domain::word::Word;
 
+mod consumer;
 mod faults;
 
 struct Still;

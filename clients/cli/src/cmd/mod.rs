@@ -3,6 +3,7 @@
 pub(crate) mod ask;
 pub(crate) mod close;
 pub(crate) mod completions;
+pub(crate) mod consumer;
 pub(crate) mod daemon;
 pub(crate) mod doctor;
 pub(crate) mod inbox;

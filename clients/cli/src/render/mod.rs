@@ -1,5 +1,6 @@
 //! How things look to people. Every function is pure: data, clock and width in, styled text out.
 
+pub(crate) mod consumer;
 pub(crate) mod detail;
 pub(crate) mod event;
 pub(crate) mod findings;

@@ -63,6 +63,21 @@ fn bash_offers_commands_open_ids_and_their_options() {
 }
 
 #[test]
+fn bash_offers_the_names_of_consumers() {
+    let home = Home::new();
+    for name in ["bell", "slack-bridge"] {
+        home.consumer(name);
+    }
+    for typed in ["barista consumer reset ''", "barista watch --consumer ''"] {
+        let offered = offers(&home, typed);
+        assert_eq!(
+            offered.get(..2),
+            Some(&["bell".to_owned(), "slack-bridge".to_owned()][..])
+        );
+    }
+}
+
+#[test]
 fn each_shell_accepts_its_script() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish"] {

@@ -102,6 +102,15 @@ impl Home {
         self.run(["status", "--json"]).with(0).json()
     }
 
+    /// Creates a consumer at the oldest change, and leaves it.
+    pub(crate) fn consumer(&self, name: &str) {
+        let watch = self.start(["watch", "--consumer", name, "--since", "all"]);
+        watch.stderr.until_says("A new consumer");
+        // It may not listen for signals yet, so how it ends is not told.
+        watch.signal(Signal::INT);
+        watch.end();
+    }
+
     /// Waits until the daemon counts `count` of `what`: `watchers` or `waiters`.
     pub(crate) fn until_counts(&self, what: &str, count: i64) {
         let began = Instant::now();

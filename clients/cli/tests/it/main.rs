@@ -6,6 +6,7 @@
 mod activation;
 mod ask;
 mod completions;
+mod consumer;
 mod daemon;
 mod heard;
 mod home;

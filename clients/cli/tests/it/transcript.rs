@@ -107,6 +107,11 @@ fn the_inbox() {
 }
 
 #[test]
+fn durable_consumers() {
+    session("consumer");
+}
+
+#[test]
 fn one_notification() {
     session("show");
 }

@@ -141,6 +141,8 @@ impl Track {
         {
             return Err(elsewhere(after, &cursor));
         }
+        // So that a later connection of this watch hears of a reset instead of undoing it.
+        self.request.consumer_generation = started.consumer_generation;
         self.phase = if wants_snapshot(&self.request) {
             Phase::Snapshot(cursor)
         } else {

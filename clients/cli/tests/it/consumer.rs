@@ -1,0 +1,243 @@
+//! Durable watchers: what happens, happens at least once, whoever is killed.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::heard::HANG;
+use crate::home::Home;
+use crate::program::Running;
+
+/// The consumer as the daemon has it.
+fn consumer(home: &Home, name: &str) -> Value {
+    home.run(["consumer", "show", name, "--json"])
+        .with(0)
+        .json()
+}
+
+fn acknowledged(home: &Home, name: &str) -> String {
+    let shown = consumer(home, name);
+    let sequence = &shown["consumer"]["acknowledged"]["sequence"];
+    sequence.as_str().unwrap_or("0").to_owned()
+}
+
+/// Waits until the consumer has acknowledged `sequence`.
+fn until_acknowledged(home: &Home, name: &str, sequence: &str) {
+    let began = std::time::Instant::now();
+    while acknowledged(home, name) != sequence {
+        assert!(began.elapsed() < HANG, "{}", consumer(home, name));
+    }
+}
+
+/// What the commands have written outside both programs.
+fn ledger(home: &Home) -> Vec<String> {
+    let text = std::fs::read_to_string(home.path().join("ledger")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Starts a watch as `bell` that runs `script`.
+fn bell(home: &Home, script: &str) -> Running {
+    home.start([
+        "watch",
+        "--consumer",
+        "bell",
+        "--since",
+        "all",
+        "--exec",
+        script,
+    ])
+}
+
+fn notify(home: &Home, count: usize) {
+    for _ in 0..count {
+        home.run(["notify", "Something"]).with(0);
+    }
+}
+
+#[test]
+fn a_watch_goes_on_where_the_last_one_of_its_name_ended() {
+    let home = Home::new();
+    notify(&home, 2);
+    let watch = home.start(["watch", "--consumer", "bell", "--since", "all", "--json"]);
+    watch
+        .stderr
+        .until_says("A new consumer: bell goes on after change 0: 2 changes to come.");
+    watch.stdout.line(1);
+    watch.signal(Signal::INT);
+    let ended = watch.end().with(130);
+    assert!(
+        ended.stderr.contains("barista watch --consumer bell"),
+        "{ended}"
+    );
+    assert_eq!(acknowledged(&home, "bell"), "2");
+    notify(&home, 1);
+    let watch = home.start(["watch", "--consumer", "bell", "--json"]);
+    let event: Value = serde_json::from_str(&watch.stdout.line(0)).expect("JSON");
+    assert_eq!(event["sequence"], "3");
+    until_acknowledged(&home, "bell", "3");
+    let again = home.start(["watch", "--consumer", "bell", "--since", "all"]);
+    again.stderr.until_says(
+        "bell goes on after change 3, with the next one. --since is for new consumers.",
+    );
+}
+
+#[test]
+fn a_watcher_that_is_killed_after_an_effect_has_it_again() {
+    let home = Home::new();
+    notify(&home, 3);
+    // The shell's parent is the watch: it dies between the effect and its acknowledgement.
+    let script = "echo $BARISTA_SEQUENCE >> ledger; test $BARISTA_SEQUENCE != 2 -o -e killed || { touch killed; kill -9 $PPID; }";
+    assert_eq!(bell(&home, script).end().code(), 128 + 9);
+    assert_eq!(acknowledged(&home, "bell"), "1");
+    let watch = bell(&home, script);
+    until_acknowledged(&home, "bell", "3");
+    assert_eq!(ledger(&home), ["1", "2", "2", "3"]);
+    watch.signal(Signal::TERM);
+    watch.end().with(143);
+}
+
+#[test]
+fn a_daemon_that_is_killed_during_an_effect_is_started_again_and_told() {
+    let home = Home::new();
+    notify(&home, 4);
+    let daemon = home.daemon().as_raw_nonzero();
+    let script = format!(
+        "echo $BARISTA_SEQUENCE >> ledger; test $BARISTA_SEQUENCE != 2 || kill -9 {daemon}"
+    );
+    let watch = bell(&home, &script);
+    watch.stderr.until_says("Connected again.");
+    until_acknowledged(&home, "bell", "4");
+    assert_eq!(ledger(&home), ["1", "2", "3", "4"]);
+    assert_ne!(home.daemon().as_raw_nonzero(), daemon);
+}
+
+#[test]
+fn a_command_that_fails_is_tried_again_and_then_its_change_is_set_aside() {
+    let home = Home::new();
+    notify(&home, 3);
+    let script = r#"echo "$BARISTA_CONSUMER $BARISTA_SEQUENCE.$BARISTA_ATTEMPT"; test "$BARISTA_SEQUENCE" != 2 -o -e fixed"#;
+    let watch = home.start([
+        "watch",
+        "--consumer",
+        "bell",
+        "--since",
+        "all",
+        "--exec",
+        script,
+        "--retries",
+        "2",
+        "--retry-pause",
+        "1ms",
+    ]);
+    let lines: Vec<String> = (0..5).map(|number| watch.stdout.line(number)).collect();
+    assert_eq!(
+        lines,
+        ["bell 1.1", "bell 2.1", "bell 2.2", "bell 2.3", "bell 3.1"]
+    );
+    watch.stderr.until_says(
+        "the command for change 2 failed (attempt 1 of 3): exit status: 1; trying again in ",
+    );
+    watch
+        .stderr
+        .until_says("the command for change 2 failed 3 times, and the change is set aside: exit status: 1\nnext: barista consumer show bell");
+    until_acknowledged(&home, "bell", "3");
+    let shown = consumer(&home, "bell");
+    let [aside] = shown["setAsideEvents"]
+        .as_array()
+        .expect("a list")
+        .as_slice()
+    else {
+        panic!("{shown}");
+    };
+    assert_eq!(
+        (&aside["sequence"], &aside["attempts"]),
+        (&Value::from("2"), &Value::from(3))
+    );
+    let text = home.run(["consumer", "show", "bell"]).with(0).stdout;
+    assert!(text.contains("3 attempts  exit status: 1"), "{text}");
+
+    let retry = || home.run(["consumer", "retry", "bell", "--exec", script]);
+    let failed = retry().with(1);
+    assert_eq!(failed.stdout, "bell 2.4\n");
+    std::fs::write(home.path().join("fixed"), "").expect("a file");
+    let done = retry().with(0);
+    assert!(done.stderr.contains("Change 2 is done."), "{done}");
+    assert_eq!(retry().with(0).stdout, "", "nothing is left");
+    assert_eq!(
+        consumer(&home, "bell")["setAsideEvents"],
+        Value::Array(vec![])
+    );
+}
+
+#[test]
+fn what_is_set_aside_can_be_discarded() {
+    let home = Home::new();
+    notify(&home, 1);
+    let watch = home.start([
+        "watch",
+        "--consumer",
+        "bell",
+        "--since",
+        "all",
+        "--exec",
+        "exit 3",
+        "--retries",
+        "0",
+    ]);
+    watch
+        .stderr
+        .until_says("failed once, and the change is set aside: exit status: 3");
+    home.run(["consumer", "discard", "bell", "1"]).with(0);
+    assert_eq!(
+        consumer(&home, "bell")["setAsideEvents"],
+        Value::Array(vec![])
+    );
+}
+
+#[test]
+fn a_newer_watch_takes_over_and_the_older_one_says_so() {
+    let home = Home::new();
+    home.consumer("bell");
+    let older = home.start(["watch", "--consumer", "bell"]);
+    home.until_counts("watchers", 1);
+    let newer = home.start(["watch", "--consumer", "bell"]);
+    let ended = older.end().with(6);
+    assert!(
+        ended
+            .stderr
+            .contains("a newer watch of consumer bell has begun")
+            && ended.stderr.contains("next: barista consumer show bell"),
+        "{ended}"
+    );
+    notify(&home, 1);
+    assert!(newer.stdout.line(0).contains("Something"));
+}
+
+#[test]
+fn a_reset_replays_into_the_watch_that_runs() {
+    let home = Home::new();
+    notify(&home, 2);
+    let watch = bell(&home, "echo $BARISTA_SEQUENCE");
+    watch.stdout.line(1);
+    until_acknowledged(&home, "bell", "2");
+    home.run(["consumer", "reset", "bell"]).with(0);
+    let lines: Vec<String> = (0..4).map(|number| watch.stdout.line(number)).collect();
+    assert_eq!(lines, ["1", "2", "1", "2"]);
+    home.run(["consumer", "delete", "bell"]).with(0);
+    let ended = watch.end().with(5);
+    assert!(
+        ended.stderr.contains("there is no consumer bell"),
+        "{ended}"
+    );
+}
+
+#[test]
+fn a_filter_keeps_nothing_behind() {
+    let home = Home::new();
+    home.consumer("bell");
+    let watch = home.start(["watch", "--consumer", "bell", "--type", "error"]);
+    home.until_counts("watchers", 1);
+    notify(&home, 2);
+    until_acknowledged(&home, "bell", "2");
+    home.run(["notify", "Broken", "--type", "error"]).with(0);
+    assert!(watch.stdout.line(0).contains("Broken"));
+}

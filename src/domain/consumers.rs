@@ -1,0 +1,376 @@
+//! What can be done with consumers: the rules applied to a store, and who watches as whom.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::change::Cursor;
+use super::clock::{Clock, Timestamp};
+use super::consumer::store::{Acknowledge, ConsumerStore, NewConsumer, Reset};
+use super::consumer::{Claim, LagLimits, SetAside, Standing, not_negative, validate_name};
+use super::error::{Error, Result};
+use super::notification::store::Call;
+
+/// A consumer, as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The consumer in its journal.
+    pub standing: Standing,
+    /// Since when somebody watches as it; `None` when nobody does.
+    pub connected: Option<Timestamp>,
+    /// Whether the journal is kept for it.
+    pub holds_journal: bool,
+}
+
+/// Everything that can be done with consumers.
+pub struct Consumers {
+    store: Arc<dyn ConsumerStore>,
+    clock: Arc<dyn Clock>,
+    limits: LagLimits,
+    watchers: Arc<Watchers>,
+}
+
+impl Consumers {
+    /// Puts the rules in front of `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn ConsumerStore>, clock: Arc<dyn Clock>, limits: LagLimits) -> Self {
+        Self {
+            store,
+            clock,
+            limits,
+            watchers: Arc::default(),
+        }
+    }
+
+    fn call(&self, deadline: Option<Instant>) -> Call {
+        Call {
+            now: self.clock.now(),
+            deadline,
+        }
+    }
+
+    fn view(&self, standing: Standing) -> View {
+        View {
+            connected: self.watchers.since(&standing.consumer.name),
+            holds_journal: standing.holds_journal(self.limits, self.clock.now()),
+            standing,
+        }
+    }
+
+    /// Creates a consumer.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField`, and those of [`ConsumerStore::create_consumer`].
+    pub async fn create(&self, new: NewConsumer, deadline: Option<Instant>) -> Result<View> {
+        validate_name("name", &new.name)?;
+        new.place.validate()?;
+        let created = self.store.create_consumer(new, self.call(deadline));
+        Ok(self.view(created.await?))
+    }
+
+    /// Returns one consumer.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField`, `ConsumerNotFound`.
+    pub async fn get(&self, name: &str) -> Result<View> {
+        validate_name("name", name)?;
+        Ok(self.view(self.store.consumer(name).await?))
+    }
+
+    /// Returns the consumers after the one with the id `after`, at most `limit`: each with its lag, for whoever lists or measures.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn list(&self, after: i64, limit: usize) -> Result<Vec<View>> {
+        let standings = self.store.consumers(after, limit).await?.into_iter();
+        Ok(standings.map(|standing| self.view(standing)).collect())
+    }
+
+    /// Deletes a consumer, and ends its watch.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField`; `ConsumerNotFound` unless `allow_missing`.
+    pub async fn delete(
+        &self,
+        name: &str,
+        allow_missing: bool,
+        deadline: Option<Instant>,
+    ) -> Result<()> {
+        validate_name("name", name)?;
+        let name = name.to_owned();
+        let found = self
+            .store
+            .delete_consumer(&name, self.call(deadline))
+            .await?;
+        if found {
+            self.watchers
+                .end(&name, Error::ConsumerNotFound { name: name.clone() });
+        }
+        if found || allow_missing {
+            Ok(())
+        } else {
+            Err(Error::ConsumerNotFound { name })
+        }
+    }
+
+    /// Acknowledges everything up to a change.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField`, and those of [`ConsumerStore::acknowledge`].
+    pub async fn acknowledge(
+        &self,
+        acknowledge: Acknowledge,
+        deadline: Option<Instant>,
+    ) -> Result<View> {
+        validate_name("name", &acknowledge.name)?;
+        not_negative("through.sequence", acknowledge.through.sequence)?;
+        let moved = self.store.acknowledge(acknowledge, self.call(deadline));
+        Ok(self.view(moved.await?))
+    }
+
+    /// Moves a consumer to another place, and ends its watch so that it begins anew there.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField`, and those of [`ConsumerStore::reset_consumer`].
+    pub async fn reset(&self, reset: Reset, deadline: Option<Instant>) -> Result<View> {
+        validate_name("name", &reset.name)?;
+        reset.place.validate()?;
+        let name = reset.name.clone();
+        let (standing, moved) = self
+            .store
+            .reset_consumer(reset, self.call(deadline))
+            .await?;
+        if moved {
+            self.watchers
+                .end(&name, Error::ConsumerReset { name: name.clone() });
+        }
+        Ok(self.view(standing))
+    }
+
+    /// Sets a change aside, and acknowledges up to it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField`, and those of [`ConsumerStore::set_aside`].
+    pub async fn set_aside(
+        &self,
+        acknowledge: Acknowledge,
+        event: SetAside,
+        deadline: Option<Instant>,
+    ) -> Result<View> {
+        validate_name("name", &acknowledge.name)?;
+        event.validate()?;
+        let moved = self
+            .store
+            .set_aside(acknowledge, event, self.call(deadline));
+        Ok(self.view(moved.await?))
+    }
+
+    /// Returns what a consumer has set aside after the sequence `after`, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField`, `ConsumerNotFound`.
+    pub async fn list_set_aside(
+        &self,
+        name: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<SetAside>> {
+        validate_name("name", name)?;
+        self.store.list_set_aside(name, after, limit).await
+    }
+
+    /// Takes a change off the list of what is set aside.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField`, `ConsumerNotFound`.
+    pub async fn discard_set_aside(
+        &self,
+        name: &str,
+        sequence: i64,
+        deadline: Option<Instant>,
+    ) -> Result<()> {
+        validate_name("name", name)?;
+        if sequence <= 0 {
+            return Err(Error::invalid("sequence", "must be positive"));
+        }
+        let discarded = self
+            .store
+            .discard_set_aside(name, sequence, self.call(deadline));
+        discarded.await
+    }
+
+    /// What the consumers still need of the journal.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn claim(&self) -> Result<Claim> {
+        self.store.claim(self.limits, self.call(None)).await
+    }
+
+    /// How far behind a consumer may be and still keep the journal.
+    #[must_use]
+    pub fn limits(&self) -> LagLimits {
+        self.limits
+    }
+
+    /// Takes the place of whoever watches as `name`, and returns where that consumer stands.
+    ///
+    /// The place is read after the older watcher was told to end, so nothing that it acknowledged before is repeated.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField`, `ConsumerNotFound`; `ConsumerReset` when `generation` is not the consumer's.
+    pub async fn hold(&self, name: &str, generation: Option<i64>) -> Result<Hold> {
+        validate_name("consumer", name)?;
+        let check = |standing: &Standing| match generation {
+            Some(known) if known != standing.consumer.generation => Err(Error::ConsumerReset {
+                name: name.to_owned(),
+            }),
+            _ => Ok(()),
+        };
+        // A watch that cannot begin must not end one that goes on.
+        check(&self.store.consumer(name).await?)?;
+        let (key, ended) = self.watchers.take_over(name, self.clock.now());
+        let mut hold = Hold {
+            watchers: Arc::clone(&self.watchers),
+            name: name.to_owned(),
+            key,
+            cursor: Cursor {
+                epoch: None,
+                sequence: 0,
+            },
+            generation: 0,
+            ended,
+        };
+        let standing = self.store.consumer(name).await?;
+        check(&standing)?;
+        hold.cursor = standing.cursor();
+        hold.generation = standing.consumer.generation;
+        Ok(hold)
+    }
+}
+
+/// Who watches as whom: one watcher for each consumer.
+#[derive(Default)]
+struct Watchers(Mutex<Registry>);
+
+#[derive(Default)]
+struct Registry {
+    by_name: HashMap<String, Watcher>,
+    next_key: u64,
+}
+
+struct Watcher {
+    key: u64,
+    since: Timestamp,
+    end: oneshot::Sender<Error>,
+}
+
+impl Watchers {
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        // Nothing inside the lock leaves it half-changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn since(&self, name: &str) -> Option<Timestamp> {
+        self.lock().by_name.get(name).map(|watcher| watcher.since)
+    }
+
+    fn take_over(&self, name: &str, since: Timestamp) -> (u64, oneshot::Receiver<Error>) {
+        let (end, ended) = oneshot::channel();
+        let mut registry = self.lock();
+        registry.next_key += 1;
+        let key = registry.next_key;
+        let watcher = Watcher { key, since, end };
+        if let Some(older) = registry.by_name.insert(name.to_owned(), watcher) {
+            let name = name.to_owned();
+            // It may be gone already.
+            drop(older.end.send(Error::ConsumerTakenOver { name }));
+        }
+        (key, ended)
+    }
+
+    /// Ends the watch of `name`, where there is one, for `reason`.
+    fn end(&self, name: &str, reason: Error) {
+        if let Some(watcher) = self.lock().by_name.remove(name) {
+            drop(watcher.end.send(reason));
+        }
+    }
+
+    fn leave(&self, name: &str, key: u64) {
+        let mut registry = self.lock();
+        if registry.by_name.get(name).is_some_and(|w| w.key == key) {
+            registry.by_name.remove(name);
+        }
+    }
+}
+
+/// The right to watch as a consumer, until somebody else takes it.
+pub struct Hold {
+    watchers: Arc<Watchers>,
+    name: String,
+    key: u64,
+    cursor: Cursor,
+    generation: i64,
+    ended: oneshot::Receiver<Error>,
+}
+
+impl Hold {
+    /// What the consumer has acknowledged.
+    #[must_use]
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// The consumer's generation.
+    #[must_use]
+    pub fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// Waits until this right has ended, and says why. Must not be called again after that.
+    pub async fn ended(&mut self) -> Error {
+        let name = self.name.clone();
+        (&mut self.ended)
+            .await
+            .unwrap_or(Error::ConsumerTakenOver { name })
+    }
+
+    /// Why this right has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<Error> {
+        self.ended.try_recv().ok()
+    }
+
+    /// `error` in the words of a consumer's owner, who knows a name and no cursor.
+    #[must_use]
+    pub fn explain(&self, error: Error) -> Error {
+        let name = self.name.clone();
+        match error {
+            Error::SequenceCompacted { after, bounds } => Error::ConsumerLeftBehind {
+                name,
+                acknowledged: after,
+                bounds,
+            },
+            Error::UnknownCursor { bounds } => Error::ConsumerElsewhere { name, bounds },
+            other => other,
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.watchers.leave(&self.name, self.key);
+    }
+}
