@@ -23,6 +23,8 @@ pub use keys::{KEYS, Key};
 pub struct Config {
     /// The socket and the connections on it.
     pub server: Server,
+    /// The socket for agents.
+    pub agent: Agent,
     /// The databases.
     pub storage: Storage,
     /// Durable watchers.
@@ -76,6 +78,37 @@ impl Default for Server {
             keepalive_interval: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(8),
             worker_threads: 1,
+        }
+    }
+}
+
+/// The socket for agents in sandboxes, and what they may do there.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Agent {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Its path, absolute after [`Config::load`]. `None`: the usual one in the data directory.
+    #[serde(deserialize_with = "value::optional_path")]
+    pub socket: Option<PathBuf>,
+    /// Whether agents may set a default response for the expiry of their questions.
+    pub allow_default: bool,
+    /// How many connections to it may be open; further ones are closed at once.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000>")]
+    pub max_connections: usize,
+    /// How many calls over it may run at once, waits and watches among them.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000>")]
+    pub max_calls: usize,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            socket: None,
+            allow_default: false,
+            max_connections: 256,
+            max_calls: 256,
         }
     }
 }
@@ -317,6 +350,7 @@ impl Config {
 
     fn resolve(mut self, data_dir: &Path) -> Result<Self, ConfigError> {
         self.server.socket = self.server.socket.map(|path| data_dir.join(path));
+        self.agent.socket = self.agent.socket.map(|path| data_dir.join(path));
         self.log.file = self.log.file.map(|path| data_dir.join(path));
         Ok(self)
     }

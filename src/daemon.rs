@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use barista_locate::Located;
+use futures_util::stream::select_all;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Arguments, VERSION};
 use crate::config::Config;
-use crate::connection::{self, Incoming};
+use crate::connection::{self, Door, Incoming};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{StoreAdmin, WalLock, WalLockKind};
 use crate::domain::clock::{Clock, Timestamp};
@@ -81,13 +82,32 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let open_files = platform::raise_open_files_limit().unwrap_or(0);
     tracing::info!(version = VERSION, data_dir = %data_dir.path().display(), found = %located.source, open_files, "starting");
     let socket = BoundSocket::open(&data_dir, config.server.socket.as_deref(), &instance)?;
-    let outcome = serve_on(&config, &data_dir, &instance, socket, arguments.detached);
+    let agents = agent_socket(&config, &data_dir, &instance);
+    let sockets = Sockets { socket, agents };
+    let outcome = serve_on(&config, &data_dir, &instance, sockets, arguments.detached);
     match &outcome {
         Ok(()) => tracing::info!("stopped"),
         Err(error) => tracing::error!(error = format!("{error:#}"), "stopped"),
     }
     drop(instance);
     outcome
+}
+
+/// The sockets, before there is a runtime.
+struct Sockets {
+    socket: BoundSocket,
+    agents: Option<BoundSocket>,
+}
+
+/// Binds the agent socket. That it cannot be bound is no reason not to serve people: its directory is open to sandboxes, and none of them
+/// may keep the daemon from starting.
+fn agent_socket(config: &Config, data_dir: &DataDir, instance: &Instance) -> Option<BoundSocket> {
+    if !config.agent.enabled {
+        return None;
+    }
+    BoundSocket::bind_for_agents(data_dir, config.agent.socket.as_deref(), instance)
+        .inspect_err(|error| tracing::error!(%error, "there is no agent socket"))
+        .ok()
 }
 
 fn open_data_dir(located: &Located, config: &Config) -> anyhow::Result<DataDir> {
@@ -102,7 +122,7 @@ fn serve_on(
     config: &Config,
     data_dir: &DataDir,
     instance: &Arc<Instance>,
-    socket: BoundSocket,
+    sockets: Sockets,
     detached: bool,
 ) -> anyhow::Result<()> {
     // One thread serves everything as fast as several do on a small machine, and for less processor time; reads and writes have threads
@@ -121,26 +141,39 @@ fn serve_on(
         .context("cannot start the runtime")?;
     let stop = CancellationToken::new();
     let outcome = runtime.block_on(async {
-        let (listener, place) = socket.into_listener()?;
+        let (listener, place) = sockets.socket.into_listener()?;
+        let agents = sockets.agents.map(BoundSocket::into_listener).transpose()?;
         let _signals = on_signals(stop.clone(), Hangup::fitting(detached))?;
         let store = SqliteStore::open(options(config, data_dir)?).inspect_err(|_| {
             place.unlink_if_ours();
+            agents.iter().for_each(|(_, place)| {
+                place.unlink_if_ours();
+            });
         })?;
         let store = Arc::new(store);
-        let incoming = Incoming::new(
-            listener,
-            connection::Limits {
-                max_connections: config.server.max_connections,
+        let accept = |listener, door, max_connections| {
+            let limits = connection::Limits {
+                max_connections,
                 handshake_timeout: config.server.handshake_timeout,
-            },
-            stop.clone(),
-        );
+            };
+            Incoming::new(listener, door, limits, stop.clone())
+        };
+        let mut incoming = vec![accept(
+            listener,
+            Door::Person,
+            config.server.max_connections,
+        )];
+        let agent_place = agents.map(|(listener, place)| {
+            incoming.push(accept(listener, Door::Agent, config.agent.max_connections));
+            place
+        });
         let daemon = Daemon {
             config,
             data_dir,
             instance: Arc::clone(instance),
             store,
             place,
+            agent_place,
             stop: stop.clone(),
         };
         daemon.serve(incoming).await
@@ -156,11 +189,12 @@ struct Daemon<'a> {
     instance: Arc<Instance>,
     store: Arc<SqliteStore>,
     place: Place,
+    agent_place: Option<Place>,
     stop: CancellationToken,
 }
 
 impl Daemon<'_> {
-    async fn serve(self, incoming: Incoming) -> anyhow::Result<()> {
+    async fn serve(self, incoming: Vec<Incoming>) -> anyhow::Result<()> {
         let store = Arc::clone(&self.store) as Arc<dyn NotificationStore>;
         let notifications = Arc::new(Notifications::new(store, Arc::new(SystemClock)));
         let background = self.background(&notifications);
@@ -171,7 +205,16 @@ impl Daemon<'_> {
             identity: self.identity(&incoming),
         };
         let socket = self.place.path().display().to_string();
-        tracing::info!(socket, activated = self.place.is_activated(), "ready");
+        let agent_socket = self
+            .agent_place
+            .as_ref()
+            .map(|place| place.path().display().to_string());
+        tracing::info!(
+            socket,
+            agent_socket,
+            activated = self.place.is_activated(),
+            "ready"
+        );
         notify::ready(&format!("Serving {socket}"));
         let grace = self.config.server.shutdown_grace;
         let stop = self.stop.clone();
@@ -183,6 +226,7 @@ impl Daemon<'_> {
         };
         let stopping = self.stop.clone();
         let serving = async {
+            let incoming = select_all(incoming);
             let served =
                 server::serve(services, self.limits(), incoming, self.stop.clone(), grace).await;
             // A server that ends by itself ends the daemon.
@@ -215,7 +259,7 @@ impl Daemon<'_> {
         Arc::new(Consumers::new(store, Arc::new(SystemClock), limits))
     }
 
-    fn identity(&self, incoming: &Incoming) -> ServerIdentity {
+    fn identity(&self, incoming: &[Incoming]) -> ServerIdentity {
         ServerIdentity {
             version: VERSION.to_owned(),
             data_dir: self.data_dir.path().to_owned(),
@@ -223,7 +267,11 @@ impl Daemon<'_> {
             pid: i32::try_from(std::process::id()).unwrap_or(0),
             uid: self.data_dir.uid(),
             start_time: SystemClock.now(),
-            connections: incoming.connections(),
+            connections: incoming.iter().map(Incoming::connections).collect(),
+            agent_socket: self
+                .agent_place
+                .as_ref()
+                .map(|place| place.path().to_owned()),
         }
     }
 
@@ -235,6 +283,8 @@ impl Daemon<'_> {
             keepalive_interval: server.keepalive_interval,
             watchers: server.max_watchers,
             waiters: server.max_watchers,
+            agent_calls: self.config.agent.max_calls,
+            agent_defaults: self.config.agent.allow_default,
             ..Limits::default()
         }
     }
@@ -249,6 +299,9 @@ impl Daemon<'_> {
             );
         }
         self.place.unlink_if_ours();
+        if let Some(place) = &self.agent_place {
+            place.unlink_if_ours();
+        }
     }
 }
 

@@ -75,7 +75,7 @@ fn the_shipped_file_with_every_setting_uncommented_is_the_defaults() {
 #[test]
 fn the_table_has_every_field_of_the_structs() {
     let mut sections = refusal("nothing = 1");
-    for section in ["server", "storage", "consumers", "log"] {
+    for section in ["server", "agent", "storage", "consumers", "log"] {
         assert!(sections.contains(&format!("`{section}`")), "{sections}");
         sections = sections.replace(&format!("`{section}`"), "");
         let message = refusal(&format!("[{section}]\nnothing = 1"));
@@ -142,6 +142,11 @@ fn every_key_is_set_by_its_variable() {
         ("server.keepalive_interval", "7s"),
         ("server.shutdown_grace", "7s"),
         ("server.worker_threads", "7"),
+        ("agent.enabled", "false"),
+        ("agent.socket", "/s"),
+        ("agent.allow_default", "true"),
+        ("agent.max_connections", "7"),
+        ("agent.max_calls", "7"),
         ("storage.busy_timeout", "7s"),
         ("storage.busy_attempts", "7"),
         ("storage.queue_capacity", "7"),

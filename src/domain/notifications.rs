@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::authority::Authority;
 use super::change::{Change, ChangeKind, Cursor, JournalBounds};
 use super::clock::{Clock, Timestamp};
 use super::error::{Error, Result};
@@ -140,9 +141,13 @@ impl Notifications {
     ///
     /// # Errors
     ///
-    /// `NotificationNotFound`; `InvalidField` for an id that is not positive.
-    pub async fn get(&self, id: i64) -> Result<Notification> {
-        self.store.get(positive(id)?).await
+    /// `NotificationNotFound`, also for one that `authority` may not see; `InvalidField` for an id that is not positive.
+    pub async fn get(&self, id: i64, authority: Authority) -> Result<Notification> {
+        let notification = self.store.get(positive(id)?).await?;
+        if !authority.may_see(notification.owner) {
+            return Err(Error::NotificationNotFound { id });
+        }
+        Ok(notification)
     }
 
     /// Returns a page of a list.
@@ -158,12 +163,24 @@ impl Notifications {
     ///
     /// # Errors
     ///
-    /// `InvalidField` for an id that is not positive; `NotificationNotFound` where there neither is nor was one, as far as anybody knows.
-    pub async fn history(&self, id: i64, after: i64, limit: usize) -> Result<Vec<Change>> {
-        let history = self.store.history(positive(id)?, after, limit).await?;
+    /// `InvalidField` for an id that is not positive; `NotificationNotFound` where there neither is nor was one, as far as anybody knows, and
+    /// for one that `authority` may not see.
+    pub async fn history(
+        &self,
+        id: i64,
+        after: i64,
+        limit: usize,
+        authority: Authority,
+    ) -> Result<Vec<Change>> {
+        // An agent sees the history of what exists and is its own: a row that is gone has no owner any more.
+        if authority != Authority::Person {
+            self.get(id, authority).await?;
+        }
+        let mut history = self.store.history(positive(id)?, after, limit).await?;
         if history.is_empty() && after == 0 {
             self.store.get(id).await?;
         }
+        history.retain(|change| authority.may_see(change.notification.owner));
         Ok(history)
     }
 
@@ -216,10 +233,12 @@ impl Notifications {
     ///
     /// # Errors
     ///
-    /// `NotificationNotFound`, also when it is deleted meanwhile; `ShuttingDown` when `stop` comes first.
+    /// `NotificationNotFound`, also when it is deleted meanwhile, and for one that `authority` may not see; `ShuttingDown` when `stop` comes
+    /// first.
     pub async fn wait(
         &self,
         id: i64,
+        authority: Authority,
         timeout: Duration,
         stop: &CancellationToken,
     ) -> Result<Notification> {
@@ -227,7 +246,7 @@ impl Notifications {
         let until = tokio::time::Instant::now() + timeout;
         loop {
             let mut closing = self.feed.closing(id);
-            let notification = self.store.get(id).await?;
+            let notification = self.get(id, authority).await?;
             if notification.is_closed() || timeout.is_zero() {
                 return Ok(notification);
             }
@@ -237,11 +256,14 @@ impl Notifications {
                     Some(change) if change.kind == ChangeKind::Deleted => {
                         return Err(Error::NotificationNotFound { id });
                     }
-                    Some(change) => return Ok(change.notification.clone()),
+                    Some(change) if authority.may_see(change.notification.owner) => {
+                        return Ok(change.notification.clone());
+                    }
+                    Some(_) => return Err(Error::NotificationNotFound { id }),
                     None => {}
                 },
                 () = stop.cancelled() => return Err(Error::ShuttingDown),
-                () = tokio::time::sleep_until(until) => return self.store.get(id).await,
+                () = tokio::time::sleep_until(until) => return self.get(id, authority).await,
             }
         }
     }

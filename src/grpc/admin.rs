@@ -1,6 +1,6 @@
 //! `AdminService`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use super::pb::admin::v1::admin_service_server::AdminService;
 use super::{deadline, field, write};
 use crate::connection::Connections;
 use crate::domain::admin::{CheckpointMode, DatabaseStatus, StoreAdmin, WalLock, WalLockKind};
+use crate::domain::authority::Authority;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Result;
 use crate::domain::notifications::Notifications;
@@ -37,8 +38,10 @@ pub struct ServerIdentity {
     pub uid: u32,
     /// When it started.
     pub start_time: Timestamp,
-    /// Open connections, counted by whoever accepts them.
-    pub connections: Connections,
+    /// Open connections, counted by whoever accepts them: one count for each socket.
+    pub connections: Vec<Connections>,
+    /// The agent socket's path, where there is one.
+    pub agent_socket: Option<PathBuf>,
 }
 
 /// Serves `AdminService`.
@@ -56,21 +59,33 @@ pub(super) struct Handler {
 impl AdminService for Handler {
     async fn get_server_info(
         &self,
-        _request: Request<pb::GetServerInfoRequest>,
+        request: Request<pb::GetServerInfoRequest>,
     ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
         let identity = &self.identity;
+        // Nothing that agents may call without a secret has an authority.
+        let by_person = request.extensions().get() == Some(&Authority::Person);
+        let path = |path: Option<&Path>| match path {
+            Some(path) if by_person => path.display().to_string(),
+            _ => String::new(),
+        };
         let info = pb::ServerInfo {
             version: identity.version.clone(),
             protocol_min: PROTOCOL_MIN,
             protocol_max: PROTOCOL_MAX,
             build: format!("{} {}", env!("BARISTA_TARGET"), env!("BARISTA_PROFILE")),
-            data_dir: identity.data_dir.display().to_string(),
-            socket: identity.socket.display().to_string(),
+            data_dir: path(Some(&identity.data_dir)),
+            socket: path(Some(&identity.socket)),
             epoch: self.notifications.epoch().to_owned(),
-            pid: identity.pid,
+            pid: if by_person { identity.pid } else { 0 },
             uid: identity.uid,
             backend: self.store.backend(),
             start_time: Some(field::to_timestamp(identity.start_time)),
+            agent_socket: path(identity.agent_socket.as_deref()),
+            authority: if by_person {
+                pb::Authority::Person.into()
+            } else {
+                pb::Authority::Agent.into()
+            },
         };
         Ok(Response::new(pb::GetServerInfoResponse {
             info: Some(info),
@@ -94,7 +109,13 @@ impl AdminService for Handler {
             waiters: int32(feed.waiters()),
             open_notifications: int64(open.min(MAX_COUNTED)),
             open_notifications_truncated: open > MAX_COUNTED,
-            connections: int32(self.identity.connections.open()),
+            connections: int32(
+                self.identity
+                    .connections
+                    .iter()
+                    .map(Connections::open)
+                    .sum(),
+            ),
             shutting_down: self.stop.is_cancelled(),
         };
         Ok(Response::new(pb::GetStatusResponse {

@@ -3,6 +3,7 @@
 //! [`server::serve`] puts it together. Generated code enters through [`pb`] alone, and a `Status` is made in `status.rs` alone.
 
 pub mod admin;
+mod agent;
 mod body;
 mod consumer;
 mod deadline;

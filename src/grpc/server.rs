@@ -11,19 +11,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
-use tonic::transport::server::{Connected, UdsConnectInfo};
+use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::admin::{self, ServerIdentity};
-use super::layer::BorderLayer;
+use super::layer::{AgentDoor, BorderLayer};
 use super::pb::DESCRIPTOR_SET;
 use super::pb::admin::v1::admin_service_server::{self, AdminServiceServer};
 use super::pb::consumer::v1::consumer_service_server::{self, ConsumerServiceServer};
 use super::pb::notification::v1::notification_service_server::{self, NotificationServiceServer};
 use super::sever::Severable;
-use super::stream::Slots;
 use super::{consumer, notification};
+use crate::connection::ConnectInfo;
 use crate::domain::admin::StoreAdmin;
 use crate::domain::consumers::Consumers;
 use crate::domain::notifications::Notifications;
@@ -58,6 +58,10 @@ pub struct Limits {
     pub watchers: usize,
     /// How many waits are served at a time.
     pub waiters: usize,
+    /// How many calls of agents are served at a time, waits and watches among them: agents must not use up what people need.
+    pub agent_calls: usize,
+    /// Whether agents may set a default response.
+    pub agent_defaults: bool,
 }
 
 impl Default for Limits {
@@ -69,6 +73,8 @@ impl Default for Limits {
             keepalive_interval: Duration::from_secs(30),
             watchers: 2_048,
             waiters: 8_192,
+            agent_calls: 256,
+            agent_defaults: false,
         }
     }
 }
@@ -113,7 +119,7 @@ pub async fn serve<IO>(
     grace: Duration,
 ) -> Result<(), ServeError>
 where
-    IO: AsyncRead + AsyncWrite + Connected<ConnectInfo = UdsConnectInfo> + Unpin + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Connected<ConnectInfo = ConnectInfo> + Unpin + Send + 'static,
 {
     let rpcs = TaskTracker::new();
     let drain = CancellationToken::new();
@@ -123,6 +129,7 @@ where
         owner: services.identity.uid,
         rpcs: rpcs.clone(),
         drain: drain.clone(),
+        agents: AgentDoor::new(limits.agent_calls),
     };
     let routes = routes(services, &limits, &health, &rpcs, &stop)?;
     let incoming = incoming.map(|accepted| accepted.map(|io| Severable::new(io, sever.clone())));
@@ -182,14 +189,7 @@ fn routes(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<Routes, ServeError> {
-    let notifications = notification::Handler::new(
-        Arc::clone(&services.notifications),
-        Arc::clone(&services.consumers),
-        Slots::new(limits.watchers),
-        Slots::new(limits.waiters),
-        tasks.clone(),
-        stop.clone(),
-    );
+    let notifications = notification::Handler::new(&services, limits, tasks.clone(), stop.clone());
     let consumers = consumer::Handler {
         consumers: services.consumers,
         tasks: tasks.clone(),

@@ -139,6 +139,7 @@ fn classify(error: &Error) -> (Code, ErrorReason, Metadata) {
         }
         Error::DeadlineExceeded => (Code::DeadlineExceeded, Reason::DeadlineExceeded, vec![]),
         Error::TooManyStreams { .. } => (Code::ResourceExhausted, Reason::TooManyStreams, vec![]),
+        Error::AgentNotAllowed { .. } => (Code::PermissionDenied, Reason::AgentNotAllowed, vec![]),
         Error::Internal(text) => (Code::Internal, Reason::Internal, vec![logged(text)]),
     }
 }

@@ -87,11 +87,16 @@ fn all_errors() -> Vec<Error> {
         },
         Error::DeadlineExceeded,
         Error::TooManyStreams { limit: 10 },
+        Error::AgentNotAllowed {
+            what: "call RespondNotification".to_owned(),
+            remedy: "ask a person",
+        },
         Error::Internal("a secret of the daemon".to_owned()),
     ];
     for error in &errors {
         match error {
             Error::InvalidField { .. }
+            | Error::AgentNotAllowed { .. }
             | Error::NotificationNotFound { .. }
             | Error::NotificationClosed(_)
             | Error::ResponseNotAllowed { .. }
@@ -149,7 +154,7 @@ fn documented_code(reason: &str) -> Code {
         "SHUTTING_DOWN" | "DATABASE_BUSY" | "COMMIT_UNKNOWN" | "DATABASE_UNAVAILABLE" => {
             Code::Unavailable
         }
-        "PEER_NOT_PERMITTED" => Code::PermissionDenied,
+        "PEER_NOT_PERMITTED" | "AGENT_NOT_ALLOWED" => Code::PermissionDenied,
         "DEADLINE_EXCEEDED" => Code::DeadlineExceeded,
         "INTERNAL" => Code::Internal,
         other => panic!("{other} is not in error_reason.proto"),

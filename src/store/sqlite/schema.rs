@@ -11,6 +11,7 @@ use super::reconcile;
 pub(super) const NOTIFICATIONS: &[&str] = &[
     include_str!("migrations/notifications/0001_journal.sql"),
     include_str!("migrations/notifications/0002_consumers.sql"),
+    include_str!("migrations/notifications/0003_owner.sql"),
 ];
 
 /// The table that direct tooling may rebuild.
