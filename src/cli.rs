@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// The release, as in `0.1.0`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -25,11 +25,12 @@ const LONG_VERSION: &str = concat!(
 #[command(
     name = "baristad",
     version = LONG_VERSION,
+    max_term_width = 100,
     after_help = "Configuration keys and environment variables are listed by --help.",
     after_long_help = crate::config::keys::manual(),
 )]
 pub struct Arguments {
-    /// The data directory; created if it is missing
+    /// The data directory; created if it is missing, and its parent is not
     ///
     /// By default BARISTA_DATA_DIR, else the nearest data/barista.toml in the current directory or above it, else
     /// $XDG_DATA_HOME/barista (~/.local/share/barista).
@@ -72,9 +73,32 @@ pub struct Arguments {
     #[arg(long)]
     pub allow_network_file_system: bool,
 
+    /// Look for what would keep the daemon from starting or from working, and start nothing
+    ///
+    /// Reads the configuration, the data directory and the databases, without changing anything or getting in the way of a daemon that runs. Exit
+    /// code 0: all is well; 1: something is not; 2: the configuration is not valid. config: only the configuration and the directory. full: also
+    /// whether every index agrees with its table.
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "quick")]
+    pub check: Option<Check>,
+
+    /// With --check: print one JSON object
+    #[arg(long, requires = "check")]
+    pub json: bool,
+
     /// Leave the terminal's session and log to the data directory: for clients that start the daemon.
     #[arg(long, hide = true)]
     pub detached: bool,
+}
+
+/// What [`Arguments::check`] looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Check {
+    /// The configuration and the data directory.
+    Config,
+    /// Those, and the structure of the databases.
+    Quick,
+    /// Those, and every index.
+    Full,
 }
 
 impl Arguments {
@@ -112,7 +136,9 @@ mod tests {
 
     #[test]
     fn every_flag_sets_a_key_except_the_general_ones() {
-        let general = ["data-dir", "config", "detached", "help", "version"];
+        let general = [
+            "data-dir", "config", "check", "json", "detached", "help", "version",
+        ];
         let command = Arguments::command();
         let flags: BTreeSet<String> = command
             .get_arguments()

@@ -7,11 +7,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use barista_locate::variables;
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::cli::Arguments;
 
+mod file;
 pub mod keys;
 mod value;
 
@@ -245,13 +247,12 @@ impl Default for Log {
     }
 }
 
-/// Why there is no configuration. The message says where the mistake is and what is valid there; the exit code is 2.
+/// Why there is no configuration. The message says where the mistake is and what is valid there, [`ConfigError::remedy`] what to do; the exit
+/// code is 2.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The configuration file cannot be read. A missing `barista.toml` is no error unless `--config` names it.
-    #[error(
-        "cannot read the configuration file {path}: {source}; make it readable, or name another with --config"
-    )]
+    #[error("cannot read the configuration file {path}: {source}")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -259,25 +260,35 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file has a mistake: in its syntax, a key that does not exist, or a value that is not valid.
-    #[error("{path}:{line}: {message}")]
+    #[error("{path}:{line}:{column}: {message}")]
     File {
         /// The file.
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
+        /// The column, in characters, counted from 1.
+        column: usize,
         /// What is wrong, and what is valid.
         message: String,
     },
     /// An environment variable has a value that is not valid.
-    #[error("environment variable {variable}: {message}; correct it or unset it")]
+    #[error("the environment variable {variable} {message}")]
     Variable {
         /// The variable's name.
         variable: String,
         /// What is wrong, and what is valid.
         message: String,
     },
+    /// An environment variable has a name like those of Barista, and none of them.
+    #[error("the environment variable {variable} is none of Barista's{}", did_you_mean(.meant.as_deref()))]
+    UnknownVariable {
+        /// The variable's name.
+        variable: String,
+        /// The one that was probably meant.
+        meant: Option<String>,
+    },
     /// A flag has a value that is not valid.
-    #[error("{flag}: {message}; see baristad --help")]
+    #[error("{flag} {message}")]
     Flag {
         /// The flag, with its dashes.
         flag: &'static str,
@@ -285,8 +296,66 @@ pub enum ConfigError {
         message: String,
     },
     /// Two values are valid each, but not together.
-    #[error("{0}")]
-    Conflict(&'static str),
+    #[error("{message}")]
+    Conflict {
+        /// What contradicts what.
+        message: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+}
+
+fn did_you_mean(meant: Option<&str>) -> String {
+    meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"))
+}
+
+impl ConfigError {
+    /// What to do about it, with a command that can be pasted where there is one.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Unreadable { path, .. } => format!(
+                "make it readable (ls -l {}), or name another one with --config",
+                path.display()
+            ),
+            Self::File { path, line, .. } => format!(
+                "correct line {line} of {}, or take it out; baristad --help lists every setting",
+                path.display()
+            ),
+            Self::Variable { variable, .. } => format!("correct it, or: unset {variable}"),
+            Self::UnknownVariable { variable, meant } => match meant {
+                Some(meant) => format!("unset {variable}, and set {meant} instead"),
+                None => format!("unset {variable}; baristad --help lists every variable"),
+            },
+            Self::Flag { .. } => "baristad --help".to_owned(),
+            Self::Conflict { remedy, .. } => (*remedy).to_owned(),
+        }
+    }
+}
+
+/// Refuses the variables among `names` that look like Barista's and are none: a mistyped one would change nothing in silence. Those of clients,
+/// which start the daemon in their own environment, are let through.
+///
+/// # Errors
+///
+/// [`ConfigError::UnknownVariable`] for the first one in the order of the names.
+pub fn refuse_unknown_variables(names: impl Iterator<Item = OsString>) -> Result<(), ConfigError> {
+    let own: Vec<String> = KEYS.iter().map(Key::variable).collect();
+    let unknown = names
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| name.starts_with(variables::PREFIX))
+        .filter(|name| !own.contains(name) && !variables::is_of_clients(name))
+        .min();
+    let Some(variable) = unknown else {
+        return Ok(());
+    };
+    // Without what all have in common, which would make any two of them seem close.
+    let tail = |name| str::strip_prefix(name, variables::PREFIX);
+    let known = own.iter().map(String::as_str);
+    let known = known.chain(variables::CLIENT_VARIABLES.iter().copied());
+    let meant = variables::nearest(tail(&variable).unwrap_or_default(), known.filter_map(tail))
+        .map(|meant| format!("{}{meant}", variables::PREFIX));
+    Err(ConfigError::UnknownVariable { variable, meant })
 }
 
 impl Config {
@@ -304,7 +373,7 @@ impl Config {
         data_dir: &Path,
     ) -> Result<Self, ConfigError> {
         let mut layers = match &arguments.config {
-            Some(path) => read_file(path)?,
+            Some(path) => file::read(path)?,
             None => read_optional_file(&data_dir.join(barista_locate::CONFIG_FILE))?,
         };
         for key in KEYS {
@@ -313,7 +382,7 @@ impl Config {
                 continue;
             };
             text.to_str()
-                .ok_or_else(|| "the value is not UTF-8".to_owned())
+                .ok_or_else(|| "has a value that is not UTF-8".to_owned())
                 .and_then(|text| overlay(&mut layers, key, text))
                 .map_err(|message| ConfigError::Variable {
                     variable: name,
@@ -334,6 +403,7 @@ impl Config {
                 .map_err(|error: toml::de::Error| ConfigError::File {
                     path: data_dir.into(),
                     line: 1,
+                    column: 1,
                     message: error.message().into(),
                 })?;
         config.check()?.resolve(data_dir)
@@ -341,9 +411,10 @@ impl Config {
 
     fn check(self) -> Result<Self, ConfigError> {
         if self.storage.foreign_poll > self.storage.idle_poll {
-            return Err(ConfigError::Conflict(
-                "storage.foreign_poll is longer than storage.idle_poll: the daemon would look more often while nobody watches; make it shorter",
-            ));
+            return Err(ConfigError::Conflict {
+                message: "storage.foreign_poll is longer than storage.idle_poll: the daemon would look more often while nobody watches",
+                remedy: "make storage.foreign_poll shorter, or storage.idle_poll longer",
+            });
         }
         Ok(self)
     }
@@ -357,7 +428,7 @@ impl Config {
 }
 
 fn read_optional_file(path: &Path) -> Result<Table, ConfigError> {
-    match read_file(path) {
+    match file::read(path) {
         // A file in the place of the directory is for the check of the data directory to name.
         Err(ConfigError::Unreadable { source, .. })
             if matches!(
@@ -371,28 +442,10 @@ fn read_optional_file(path: &Path) -> Result<Table, ConfigError> {
     }
 }
 
-fn read_file(path: &Path) -> Result<Table, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    let mistake = |error: toml::de::Error| {
-        let start = error.span().map_or(0, |span| span.start).min(text.len());
-        let line = 1 + text
-            .as_bytes()
-            .iter()
-            .take(start)
-            .filter(|byte| **byte == b'\n')
-            .count();
-        ConfigError::File {
-            path: path.to_owned(),
-            line,
-            message: error.message().to_owned(),
-        }
-    };
-    // Read as the typed struct first: only that knows the valid keys and values, and only text has line numbers.
-    toml::from_str::<Config>(&text).map_err(mistake)?;
-    toml::from_str(&text).map_err(mistake)
+/// Reads a single value by the rules of its key.
+fn alone(section: &str, name: &str, value: Value) -> Result<Config, toml::de::Error> {
+    let table = Table::from_iter([(name.to_owned(), value)]);
+    Table::from_iter([(section.to_owned(), Value::Table(table))]).try_into()
 }
 
 /// Puts one value, as typed in a shell, on top of `layers`.
@@ -407,11 +460,7 @@ fn overlay(layers: &mut Table, key: &Key, text: &str) -> Result<(), String> {
         .into_iter()
         .flatten()
     {
-        let alone = Table::from_iter([(
-            key.section.to_owned(),
-            Value::Table(Table::from_iter([(key.name.to_owned(), value.clone())])),
-        )]);
-        match alone.try_into::<Config>() {
+        match alone(key.section, key.name, value.clone()) {
             Ok(_) => {
                 let section = layers
                     .entry(key.section)
@@ -422,7 +471,8 @@ fn overlay(layers: &mut Table, key: &Key, text: &str) -> Result<(), String> {
                 return Ok(());
             }
             Err(error) => {
-                first_refusal.get_or_insert(error.message().to_owned());
+                first_refusal
+                    .get_or_insert_with(|| format!("is {text:?}, but {}", file::must_be(&error)));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The composition root: the only file that knows every module. It reads like the daemon's life.
 
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Arguments, VERSION};
-use crate::config::Config;
+use crate::config::{self, Config, ConfigError};
 use crate::connection::{self, Door, Incoming};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{StoreAdmin, WalLock, WalLockKind};
@@ -21,9 +23,11 @@ use crate::domain::consumer::store::ConsumerStore;
 use crate::domain::consumers::Consumers;
 use crate::domain::notification::store::NotificationStore;
 use crate::domain::notifications::Notifications;
+use crate::failpoint::failpoint;
 use crate::grpc::admin::ServerIdentity;
 use crate::grpc::server::{self, Limits, Services};
 use crate::instance::{Instance, InstanceError};
+use crate::platform::WriteWatch;
 use crate::shutdown::{Hangup, on_signals};
 use crate::socket::{BoundSocket, Place};
 use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
@@ -33,6 +37,10 @@ use crate::{notify, platform, telemetry};
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 /// How often the daemon looks whether its lock file is still there.
 const INSTANCE_CHECK: Duration = Duration::from_secs(2);
+/// How long the store looks by itself after it was told that somebody writes, at least: our own writes are announced, too.
+const HINT_INTERVAL: Duration = Duration::from_millis(500);
+/// How long to wait before the log is watched again, when it could not be or was deleted.
+const HINT_RETRY: Duration = Duration::from_secs(5);
 /// Bytes of a frame in a write-ahead log: a page and its header.
 const FRAME_BYTES: u64 = 4096 + 24;
 
@@ -56,9 +64,14 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<InstanceError>() {
         return error.exit_code();
     }
-    let usage =
-        error.is::<crate::config::ConfigError>() || error.is::<barista_locate::LocateError>();
+    let usage = error.is::<ConfigError>() || error.is::<barista_locate::LocateError>();
     if usage { 2 } else { 1 }
+}
+
+/// What to do about `error`, from [`run`], where its own text does not say.
+#[must_use]
+pub fn remedy(error: &anyhow::Error) -> Option<String> {
+    error.downcast_ref().map(ConfigError::remedy)
 }
 
 /// Runs the daemon until a signal stops it.
@@ -71,8 +84,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         std::env::current_dir().context("the current directory is gone; change to another one")?;
     let variable = |name: &str| std::env::var_os(name);
     let located = barista_locate::data_dir(arguments.data_dir.as_deref(), variable, &current_dir)?;
+    config::refuse_unknown_variables(std::env::vars_os().map(|(name, _)| name))?;
     let config = Config::load(arguments, variable, &located.path)?;
     platform::make_new_files_private();
+    let is_new = !located.path.exists();
     let data_dir = open_data_dir(&located, &config)?;
     if arguments.detached {
         platform::leave_session().context("cannot leave the terminal's session")?;
@@ -81,7 +96,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     telemetry::init(&config.log, arguments.detached.then(|| data_dir.log_file()))?;
     let open_files = platform::raise_open_files_limit().unwrap_or(0);
     tracing::info!(version = VERSION, data_dir = %data_dir.path().display(), found = %located.source, open_files, "starting");
+    if is_new {
+        tracing::info!(data_dir = %data_dir.path().display(), "made the data directory");
+    }
+    failpoint!("locked");
     let socket = BoundSocket::open(&data_dir, config.server.socket.as_deref(), &instance)?;
+    failpoint!("bound");
     let agents = agent_socket(&config, &data_dir, &instance);
     let sockets = Sockets { socket, agents };
     let outcome = serve_on(&config, &data_dir, &instance, sockets, arguments.detached);
@@ -144,7 +164,9 @@ fn serve_on(
         let (listener, place) = sockets.socket.into_listener()?;
         let agents = sockets.agents.map(BoundSocket::into_listener).transpose()?;
         let _signals = on_signals(stop.clone(), Hangup::fitting(detached))?;
-        let store = SqliteStore::open(options(config, data_dir)?).inspect_err(|_| {
+        let options = options(config, data_dir)?;
+        let log = options.path.path_of(DatabaseFile::Wal);
+        let store = SqliteStore::open(options).inspect_err(|_| {
             place.unlink_if_ours();
             agents.iter().for_each(|(_, place)| {
                 place.unlink_if_ours();
@@ -172,6 +194,7 @@ fn serve_on(
             data_dir,
             instance: Arc::clone(instance),
             store,
+            log,
             place,
             agent_place,
             stop: stop.clone(),
@@ -188,6 +211,8 @@ struct Daemon<'a> {
     data_dir: &'a DataDir,
     instance: Arc<Instance>,
     store: Arc<SqliteStore>,
+    /// The write-ahead log of the store.
+    log: PathBuf,
     place: Place,
     agent_place: Option<Place>,
     stop: CancellationToken,
@@ -247,6 +272,14 @@ impl Daemon<'_> {
         let (expiry, stop) = (Arc::clone(notifications), self.stop.clone());
         tasks.spawn(async move { expiry.run_expiry(stop).await });
         tasks.spawn(guard(Arc::clone(&self.instance), self.stop.clone()));
+        let (store, log) = (Arc::clone(&self.store), self.log.clone());
+        let stop = self.stop.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                never = announce_writes(&store, &log) => match never {},
+                () = stop.cancelled() => {}
+            }
+        });
         tasks
     }
 
@@ -319,6 +352,27 @@ async fn guard(instance: Arc<Instance>, stop: CancellationToken) {
             );
             return stop.cancel();
         }
+    }
+}
+
+/// Tells the store when somebody writes to its log, so that it need not look for commits by other programs all the time. Where the system
+/// cannot tell, it does.
+async fn announce_writes(store: &SqliteStore, log: &Path) -> Infallible {
+    loop {
+        match WriteWatch::new(log) {
+            Ok(mut watch) => {
+                store.set_hinted(true);
+                // What was written before the watch began is news, too.
+                store.hint();
+                while watch.written().await.is_ok() {
+                    store.hint();
+                    tokio::time::sleep(HINT_INTERVAL).await;
+                }
+                store.set_hinted(false);
+            }
+            Err(error) => tracing::debug!(%error, "writes to the log are not announced"),
+        }
+        tokio::time::sleep(HINT_RETRY).await;
     }
 }
 

@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use barista_locate::{Located, RUN_DIR};
+use barista_locate::{Located, RUN_DIR, Source};
 
 mod database;
 mod error;
@@ -48,6 +48,7 @@ impl DataDir {
     ///
     /// [`DataDirError`] says which rule is broken, by which path, and what to do about it.
     pub fn open(located: &Located, options: Options) -> Result<Self, DataDirError> {
+        refuse_nowhere(located)?;
         create_missing(&located.path).map_err(|source| DataDirError::CannotCreate {
             path: located.path.clone(),
             source,
@@ -69,6 +70,40 @@ impl DataDir {
         data_dir.prepare_private(LOG_DIR)?;
         data_dir.prove_writable()?;
         Ok(data_dir)
+    }
+
+    /// Checks a directory that may not be there yet as [`DataDir::open`] does, without making or changing anything: `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`DataDirError`] says which rule is broken, by which path, and what to do about it.
+    pub fn look(located: &Located, options: Options) -> Result<Option<Self>, DataDirError> {
+        let path = match located.path.canonicalize() {
+            Ok(path) => path,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return refuse_nowhere(located).map(|()| None);
+            }
+            Err(source) => return Err(DataDirError::unreadable(&located.path, source)),
+        };
+        let us = Us::of_this_process();
+        let facts = Facts::of(&path).map_err(|source| DataDirError::unreadable(&path, source))?;
+        rules::data_directory(&facts, us).map_err(|rule| rule.broken_by(&path))?;
+        refuse_network(&path, options)?;
+        for name in [RUN_DIR, LOG_DIR] {
+            let inner = path.join(name);
+            match Facts::of(&inner) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(DataDirError::unreadable(&inner, source)),
+                Ok(facts) => {
+                    rules::directory(&facts, us).map_err(|rule| rule.broken_by(&inner))?;
+                }
+            }
+        }
+        Ok(Some(Self {
+            identity: facts.identity,
+            path,
+            us,
+        }))
     }
 
     /// The directory, absolute and without symbolic links.
@@ -164,6 +199,18 @@ impl DataDir {
                 path: self.run_dir(),
                 source,
             })
+    }
+}
+
+/// A directory that was typed is made only where its parent is.
+fn refuse_nowhere(located: &Located) -> Result<(), DataDirError> {
+    let missing = located.path.parent().filter(|parent| !parent.exists());
+    match missing.filter(|_| located.source == Source::Flag) {
+        None => Ok(()),
+        Some(parent) => Err(DataDirError::NoParent {
+            path: located.path.clone(),
+            parent: parent.to_owned(),
+        }),
     }
 }
 

@@ -179,6 +179,14 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// The daemon that holds `data_dir`, found without touching its lock. `None` where none does, or the platform does not tell.
+#[must_use]
+pub fn holder(data_dir: &DataDir) -> Option<Holder> {
+    let path = data_dir.run_dir().join(INSTANCE_LOCK_FILE);
+    let locking = platform::file_lock_holders(&path).unwrap_or_default();
+    (!locking.is_empty()).then(|| holder_of(&path))
+}
+
 /// Names the daemon that holds the lock on `path`. It may end, or not have written its name yet, at any moment, so everything is optional.
 fn holder_of(path: &Path) -> Holder {
     let mut text = String::new();
@@ -217,7 +225,12 @@ mod tests {
     fn the_second_daemon_learns_who_holds_the_directory() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let data_dir = data_dir(directory.path());
+        assert_eq!(holder(&data_dir), None);
         let first = Instance::acquire(&data_dir).expect("free");
+        if cfg!(target_os = "linux") {
+            let pid = holder(&data_dir).and_then(|holder| holder.pid);
+            assert_eq!(pid, Some(std::process::id()));
+        }
         let error = Instance::acquire(&data_dir).expect_err("held");
         assert_eq!(error.exit_code(), 75);
         let InstanceError::Held { holder, .. } = &error else {

@@ -1,11 +1,13 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod daemon;
 pub mod data_dir;
 pub mod domain;
+mod failpoint;
 pub mod grpc;
 pub mod instance;
 pub mod log_file;

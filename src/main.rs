@@ -3,14 +3,21 @@
 use std::process::ExitCode;
 
 use barista::cli::Arguments;
-use barista::daemon;
+use barista::{check, daemon};
 use clap::Parser;
 
 fn main() -> ExitCode {
-    match daemon::run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    if let Some(what) = arguments.check {
+        return check::run(&arguments, what);
+    }
+    match daemon::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("baristad: {error:#}");
+            if let Some(remedy) = daemon::remedy(&error) {
+                eprintln!("next: {remedy}");
+            }
             ExitCode::from(daemon::exit_code(&error))
         }
     }

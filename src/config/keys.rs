@@ -179,13 +179,13 @@ pub const KEYS: &[Key] = &[
         "storage",
         "foreign_poll",
         r#""5ms""#,
-        "How often the daemon looks for commits by other programs while somebody watches. Not longer than idle_poll.",
+        "How often the daemon looks for commits by other programs while somebody watches and the log was written to lately, or always where the system cannot tell. Not longer than idle_poll.",
     ),
     Key::new(
         "storage",
         "idle_poll",
         r#""250ms""#,
-        "How often it looks for them while nobody watches.",
+        "How often it looks for them otherwise.",
     ),
     Key::new(
         "storage",
@@ -262,7 +262,8 @@ const LAYERS: &str = "Later ones win: the default, barista.toml in the data dire
 #[must_use]
 pub fn manual() -> String {
     let mut text = String::from("Configuration keys:\n");
-    fill(&mut text, "  ", LAYERS);
+    // Paragraphs stay whole: clap fills them to the width of the terminal, and would break lines of another width twice.
+    let _ = writeln!(text, "  {LAYERS}");
     for key in KEYS {
         let Key {
             section,
@@ -279,8 +280,7 @@ pub fn manual() -> String {
         if let Some(flag) = key.flag {
             let _ = write!(text, ", {flag}");
         }
-        text.push('\n');
-        fill(&mut text, "      ", meaning);
+        let _ = write!(text, "\n      {meaning}\n");
     }
     text
 }

@@ -74,11 +74,15 @@ fn the_shipped_file_with_every_setting_uncommented_is_the_defaults() {
 /// The list of valid keys in serde's message comes from the structs, so that the table cannot forget a field.
 #[test]
 fn the_table_has_every_field_of_the_structs() {
-    let mut sections = refusal("nothing = 1");
+    let complaint = |text: &str| {
+        let error = toml::from_str::<Config>(text).expect_err(text);
+        error.message().to_owned()
+    };
+    let mut sections = complaint("nothing = 1");
     for section in ["server", "agent", "storage", "consumers", "log"] {
         assert!(sections.contains(&format!("`{section}`")), "{sections}");
         sections = sections.replace(&format!("`{section}`"), "");
-        let message = refusal(&format!("[{section}]\nnothing = 1"));
+        let message = complaint(&format!("[{section}]\nnothing = 1"));
         let named: BTreeSet<&str> = message
             .split_once("expected ")
             .map(|(_, list)| list.split('`').skip(1).step_by(2).collect())
@@ -216,36 +220,85 @@ fn flags_set_their_keys() {
 }
 
 #[test]
-fn a_mistake_in_the_file_is_told_with_its_line_and_the_alternatives() {
-    assert_eq!(
-        refusal("[log]\nlevel = \"info\"\nkep = 3\n"),
-        "DIR/barista.toml:3: unknown field `kep`, expected one of `format`, `level`, `file`, `max_bytes`, `keep`"
-    );
-    assert_eq!(
-        refusal("\n[log]\nformat = \"xml\"\n"),
-        "DIR/barista.toml:3: unknown variant `xml`, expected `human` or `json`"
-    );
-    assert_eq!(
-        refusal("[server]\nshutdown_grace = \"1m\"\n"),
-        "DIR/barista.toml:2: invalid value: string \"1m\", expected a duration such as \"30s\" or \"250ms\", from 0s to 10s"
-    );
-    assert_eq!(
-        refusal("[storage]\nreaders = 0\n"),
-        "DIR/barista.toml:2: invalid value: integer `0`, expected a whole number from 1 to 64"
-    );
-    assert!(
-        refusal("[storage]\nbusy_timeout = 30\n")
-            .starts_with("DIR/barista.toml:2: invalid type: integer `30`, expected a duration")
-    );
+fn a_mistake_in_the_file_is_told_with_its_place_the_key_and_what_is_valid() {
+    let told = [
+        (
+            "[log]\nlevel = \"info\"\nkep = 3\n",
+            "3:1: log.kep is no setting; did you mean keep?",
+        ),
+        (
+            "[log]\n  colour = 3\n",
+            "2:3: log.colour is no setting; the section log has format, level, file, max_bytes, keep",
+        ),
+        (
+            "[log]\nreaders = 3\n",
+            "2:1: log.readers is no setting; readers belongs to the section storage",
+        ),
+        (
+            "[sever]\nsocket = \"s\"\n",
+            "1:2: there is no section sever; did you mean server?",
+        ),
+        (
+            "readers = 3\n",
+            "1:1: readers must stand below a line with [storage]",
+        ),
+        (
+            "log = 3\n",
+            "1:1: log must be a section: write [log] on a line of its own",
+        ),
+        (
+            "\n[log]\nformat = \"xml\"\n",
+            "3:10: log.format is \"xml\", but must be human or json",
+        ),
+        (
+            "[server]\nshutdown_grace = \"1m\"\n",
+            "2:18: server.shutdown_grace is \"1m\", but must be a duration such as \"30s\" or \"250ms\", from 0s to 10s",
+        ),
+        (
+            "[storage]\nreaders = 0\nkep = 1\n",
+            "2:11: storage.readers is 0, but must be a whole number from 1 to 64",
+        ),
+        (
+            "[storage]\nbusy_timeout = 30\n",
+            "2:16: storage.busy_timeout is 30, but must be a duration such as \"30s\" or \"250ms\", from 1ms to 10m",
+        ),
+    ];
+    for (text, message) in told {
+        assert_eq!(refusal(text), format!("DIR/barista.toml:{message}"));
+    }
     assert!(
         refusal("[log]\nmax_bytes = \"10 MB\"\n")
             .contains("such as \"64 MiB\", from 4 KiB to 1 TiB")
     );
-    assert!(refusal("[log]\nlevel = \"info,=\"\n").contains("expected off, error, warn"));
     assert!(
         refusal("[log]\nfile = \"notifications.db\"\n").contains("a file that is not a database")
     );
-    assert!(refusal("[log\n").starts_with("DIR/barista.toml:1: "));
+    let broken = refusal("[log]\nkeep = \n");
+    assert!(
+        broken.starts_with("DIR/barista.toml:2:8: this is no TOML: "),
+        "{broken}"
+    );
+    let unclosed = refusal("[log\n");
+    assert!(
+        unclosed.starts_with("DIR/barista.toml:1:5: this is no TOML: "),
+        "{unclosed}"
+    );
+}
+
+#[test]
+fn a_log_level_is_a_level_or_a_directive() {
+    for level in ["loud", "info,=", "", "info,loud", "barista=loud"] {
+        let said = refusal(&format!("[log]\nlevel = \"{level}\"\n"));
+        assert!(
+            said.contains("log.level is") && said.contains("must be off, error, warn"),
+            "{said}"
+        );
+    }
+    for level in ["INFO", "info,barista::store=debug", "barista=trace", "off"] {
+        let directory = directory_with(&format!("[log]\nlevel = \"{level}\"\n"));
+        let config = Config::load(&arguments(&[]), no_environment, directory.path());
+        assert_eq!(config.expect(level).log.level, level);
+    }
 }
 
 #[test]
@@ -257,12 +310,43 @@ fn a_mistake_in_a_variable_or_a_flag_names_it() {
     };
     assert_eq!(
         load(&[], &[("BARISTA_STORAGE_READERS", "many")]),
-        "environment variable BARISTA_STORAGE_READERS: invalid type: string \"many\", expected a whole number from 1 to 64; correct it or unset it"
+        "the environment variable BARISTA_STORAGE_READERS is \"many\", but must be a whole number from 1 to 64"
     );
-    assert!(load(&[], &[("BARISTA_LOG_KEEP", "-1")]).contains("integer `-1`"));
+    assert!(load(&[], &[("BARISTA_LOG_KEEP", "-1")]).contains("is \"-1\""));
+    assert!(load(&[], &[("BARISTA_LOG_LEVEL", "loud")]).contains("BARISTA_LOG_LEVEL is \"loud\""));
     assert_eq!(
         load(&["--log-format", "xml"], &[]),
-        "--log-format: unknown variant `xml`, expected `human` or `json`; see baristad --help"
+        "--log-format is \"xml\", but must be human or json"
+    );
+}
+
+#[test]
+fn a_variable_that_only_looks_like_ours_is_refused_with_the_one_that_was_meant() {
+    let refuse = |names: &[&str]| refuse_unknown_variables(names.iter().map(OsString::from));
+    let told = |name| refuse(&["HOME", name]).map_err(|error| error.to_string());
+    assert_eq!(
+        told("BARISTA_LOG_LEVL"),
+        Err("the environment variable BARISTA_LOG_LEVL is none of Barista's; did you mean BARISTA_LOG_LEVEL?".to_owned())
+    );
+    assert!(told("BARISTA_DATADIR").is_err_and(|said| said.ends_with("BARISTA_DATA_DIR?")));
+    assert!(told("BARISTA_BEANS").is_err_and(|said| said.ends_with("none of Barista's")));
+    let own: Vec<String> = KEYS.iter().map(Key::variable).collect();
+    let own: Vec<&str> = own.iter().map(String::as_str).collect();
+    assert!(refuse(&own).is_ok());
+    assert!(refuse(variables::CLIENT_VARIABLES).is_ok());
+}
+
+#[test]
+fn each_mistake_comes_with_a_remedy() {
+    let directory = directory_with("[log]\nkeep = -1\n");
+    let error = Config::load(&arguments(&[]), no_environment, directory.path());
+    let remedy = error.expect_err("a mistake").remedy();
+    assert!(remedy.starts_with("correct line 2 of /"), "{remedy}");
+    let unknown = refuse_unknown_variables([OsString::from("BARISTA_DATADIR")].into_iter());
+    let remedy = unknown.expect_err("unknown").remedy();
+    assert_eq!(
+        remedy,
+        "unset BARISTA_DATADIR, and set BARISTA_DATA_DIR instead"
     );
 }
 

@@ -196,19 +196,30 @@ where
     Ok(path)
 }
 
+/// The words that say how much is logged.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 /// Directives of the log filter.
 pub(super) fn log_level<'de, D>(input: D) -> Result<String, D::Error>
 where
     D: Deserializer<'de>,
 {
     let text = String::deserialize(input)?;
-    match tracing_subscriber::EnvFilter::builder().parse(&text) {
-        Ok(_) if !text.trim().is_empty() => Ok(text),
-        _ => Err(Error::invalid_value(
-            Unexpected::Str(&text),
-            &"off, error, warn, info, debug or trace, or directives such as \"info,barista::store=debug\"",
-        )),
+    // A bare word that is no level would name a part of the program: `loud` would log nothing but a part of that name.
+    let is_nonsense = |directive: &str| {
+        let word = directive.trim().to_ascii_lowercase();
+        !word.contains(['=', '[', ':']) && !LEVELS.contains(&word.as_str())
+    };
+    let valid = tracing_subscriber::EnvFilter::builder()
+        .parse(&text)
+        .is_ok();
+    if valid && !text.trim().is_empty() && !text.split(',').any(is_nonsense) {
+        return Ok(text);
     }
+    Err(Error::invalid_value(
+        Unexpected::Str(&text),
+        &"off, error, warn, info, debug or trace, or directives such as \"info,barista::store=debug\"",
+    ))
 }
 
 #[cfg(test)]

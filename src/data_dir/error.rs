@@ -124,6 +124,16 @@ pub enum DataDirError {
         /// What the system said.
         source: io::Error,
     },
+    /// The directory that was named on the command line is missing, and so is the one that it should lie in: that is more likely a slip of the
+    /// finger than a wish.
+    #[error("the data directory {} cannot be made, as {} does not exist; correct --data-dir, or make that first: mkdir -p {}",
+        .path.display(), .parent.display(), Quoted(.parent))]
+    NoParent {
+        /// The directory.
+        path: PathBuf,
+        /// What is missing above it.
+        parent: PathBuf,
+    },
     /// Something exists, but cannot be looked up.
     #[error("cannot look at {}: {source}; check the permissions of the directories above it: ls -ld {}", .path.display(), Quoted(.path))]
     Unreadable {

@@ -7,7 +7,7 @@ use super::*;
 fn located(path: &Path) -> Located {
     Located {
         path: path.to_owned(),
-        source: Source::Flag,
+        source: Source::Environment,
     }
 }
 

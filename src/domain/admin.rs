@@ -97,6 +97,65 @@ pub struct CheckpointOutcome {
     pub frames: WalFrames,
 }
 
+/// How thoroughly a database is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntegrityDepth {
+    /// The structure of every page.
+    Quick,
+    /// That, and whether every index agrees with its table.
+    Full,
+}
+
+/// What to look for in the databases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntegrityCheck {
+    /// The file's name; empty for all.
+    pub database: String,
+    /// How thoroughly.
+    pub depth: IntegrityDepth,
+    /// How many findings are enough.
+    pub limit: usize,
+    /// The present, by the clock of this machine.
+    pub now: Timestamp,
+}
+
+/// What kind of thing is wrong with a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntegrityKind {
+    /// The file is damaged.
+    Damage,
+    /// A row refers to one that is not there.
+    ForeignKey,
+    /// A part of the schema is missing or changed; opening the store for writing restores it.
+    Schema,
+    /// The last change is from the future.
+    Clock,
+    /// The database cannot be used at all.
+    Unusable,
+}
+
+/// Something that is wrong with a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntegrityFinding {
+    /// The file's name.
+    pub database: String,
+    /// What kind of thing.
+    pub kind: IntegrityKind,
+    /// What exactly, in one line for people.
+    pub text: String,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IntegrityReport {
+    /// What is wrong.
+    pub findings: Vec<IntegrityFinding>,
+    /// Whether everything was looked at before the time or the number of findings ran out.
+    pub complete: bool,
+    /// What was looked at.
+    pub databases: Vec<String>,
+}
+
 /// A store, as an operator sees it.
 #[async_trait]
 pub trait StoreAdmin: Send + Sync {
@@ -117,4 +176,16 @@ pub trait StoreAdmin: Send + Sync {
         mode: CheckpointMode,
         deadline: Option<Instant>,
     ) -> Result<CheckpointOutcome>;
+
+    /// Looks for what is wrong, without keeping a writer waiting. It stops early, with what it has found, when `deadline` passes, and at once when
+    /// the call is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField` where there is no such database, `DatabaseUnavailable` where it cannot be read.
+    async fn check_integrity(
+        &self,
+        check: IntegrityCheck,
+        deadline: Option<Instant>,
+    ) -> Result<IntegrityReport>;
 }

@@ -78,6 +78,12 @@ impl Notifications {
         &self.feed
     }
 
+    /// The present, by the clock that decides about expiry.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     fn call(&self, deadline: Option<Instant>) -> Call {
         Call {
             now: self.clock.now(),

@@ -11,15 +11,21 @@ use super::pb::admin::v1 as pb;
 use super::pb::admin::v1::admin_service_server::AdminService;
 use super::{deadline, field, write};
 use crate::connection::Connections;
-use crate::domain::admin::{CheckpointMode, DatabaseStatus, StoreAdmin, WalLock, WalLockKind};
+use crate::domain::admin::{
+    CheckpointMode, DatabaseStatus, IntegrityCheck, IntegrityDepth, IntegrityFinding,
+    IntegrityKind, StoreAdmin, WalLock, WalLockKind,
+};
 use crate::domain::authority::Authority;
 use crate::domain::clock::Timestamp;
-use crate::domain::error::Result;
+use crate::domain::error::{Error, Result};
 use crate::domain::notifications::Notifications;
 
 /// The oldest and the newest revision of the protocol that this daemon serves.
 const PROTOCOL_MIN: i32 = 1;
 const PROTOCOL_MAX: i32 = 1;
+/// How many findings of a check are returned, unless its caller says otherwise, and at most.
+const DEFAULT_FINDINGS: usize = 100;
+const MAX_FINDINGS: usize = 1_000;
 /// How far open notifications are counted.
 const MAX_COUNTED: usize = 10_000;
 
@@ -138,6 +144,62 @@ impl AdminService for Handler {
             log_frames: outcome.frames.log,
             checkpointed_frames: outcome.frames.checkpointed,
         }))
+    }
+
+    async fn check_integrity(
+        &self,
+        request: Request<pb::CheckIntegrityRequest>,
+    ) -> Result<Response<pb::CheckIntegrityResponse>, Status> {
+        let deadline = deadline::of_work(&request);
+        let request = request.into_inner();
+        let check = IntegrityCheck {
+            depth: integrity_depth(request.depth)?,
+            limit: max_findings(request.max_findings)?,
+            database: request.database,
+            now: self.notifications.now(),
+        };
+        let report = tokio::select! {
+            report = self.store.check_integrity(check, deadline) => report?,
+            () = self.stop.cancelled() => return Err(Error::ShuttingDown.into()),
+        };
+        Ok(Response::new(pb::CheckIntegrityResponse {
+            findings: report.findings.into_iter().map(to_finding).collect(),
+            complete: report.complete,
+            databases: report.databases,
+        }))
+    }
+}
+
+fn integrity_depth(number: i32) -> Result<IntegrityDepth> {
+    match pb::IntegrityDepth::try_from(number) {
+        Ok(pb::IntegrityDepth::Unspecified | pb::IntegrityDepth::Quick) => {
+            Ok(IntegrityDepth::Quick)
+        }
+        Ok(pb::IntegrityDepth::Full) => Ok(IntegrityDepth::Full),
+        Err(_) => Err(field::unknown("depth", number)),
+    }
+}
+
+fn max_findings(number: i32) -> Result<usize> {
+    match usize::try_from(number) {
+        Ok(0) => Ok(DEFAULT_FINDINGS),
+        Ok(number) => Ok(number.min(MAX_FINDINGS)),
+        Err(_) => Err(Error::invalid("max_findings", "must not be negative")),
+    }
+}
+
+fn to_finding(finding: IntegrityFinding) -> pb::IntegrityFinding {
+    let kind = match finding.kind {
+        IntegrityKind::Damage => pb::IntegrityFindingKind::Damage,
+        IntegrityKind::ForeignKey => pb::IntegrityFindingKind::ForeignKey,
+        IntegrityKind::Schema => pb::IntegrityFindingKind::Schema,
+        IntegrityKind::Clock => pb::IntegrityFindingKind::Clock,
+        IntegrityKind::Unusable => pb::IntegrityFindingKind::Unusable,
+    };
+    pb::IntegrityFinding {
+        database: finding.database,
+        kind: kind.into(),
+        text: finding.text,
     }
 }
 

@@ -40,6 +40,10 @@ const METHODS: &[(&str, Access)] = &[
     ("/barista.admin.v1.AdminService/GetStatus", Access::Denied),
     ("/barista.admin.v1.AdminService/Checkpoint", Access::Denied),
     (
+        "/barista.admin.v1.AdminService/CheckIntegrity",
+        Access::Denied,
+    ),
+    (
         "/barista.consumer.v1.ConsumerService/CreateConsumer",
         Access::Denied,
     ),

@@ -37,8 +37,8 @@ type Metadata = Vec<(&'static str, String)>;
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let (code, reason, metadata) = classify(&error);
-        let mut details = error_info(reason, metadata);
+        let (code, reason) = classify(&error);
+        let mut details = error_info(reason, metadata(&error));
         if let Error::InvalidField { field, rule } | Error::ResponseNotAllowed { field, rule, .. } =
             &error
         {
@@ -58,48 +58,55 @@ impl From<Error> for Status {
 /// All that a caller learns about a defect.
 const INTERNAL: &str = "internal error";
 
-/// The code, reason and metadata of each error.
-fn classify(error: &Error) -> (Code, ErrorReason, Metadata) {
+/// The code and reason of each error.
+fn classify(error: &Error) -> (Code, ErrorReason) {
     use ErrorReason as Reason;
     match error {
-        Error::InvalidField { .. } => (Code::InvalidArgument, Reason::InvalidField, vec![]),
-        Error::NotificationNotFound { id } => {
-            let metadata = vec![("id", id.to_string())];
-            (Code::NotFound, Reason::NotificationNotFound, metadata)
+        Error::InvalidField { .. } => (Code::InvalidArgument, Reason::InvalidField),
+        Error::NotificationNotFound { .. } => (Code::NotFound, Reason::NotificationNotFound),
+        Error::NotificationClosed(_) => (Code::FailedPrecondition, Reason::NotificationClosed),
+        Error::ResponseNotAllowed { .. } => (Code::InvalidArgument, Reason::ResponseNotAllowed),
+        Error::RequestIdReused { .. } => (Code::AlreadyExists, Reason::RequestIdReused),
+        Error::SequenceCompacted { .. } | Error::ConsumerLeftBehind { .. } => {
+            (Code::OutOfRange, Reason::SequenceCompacted)
         }
-        Error::NotificationClosed(closed) => {
-            let metadata = closed_metadata(closed);
-            (
-                Code::FailedPrecondition,
-                Reason::NotificationClosed,
-                metadata,
-            )
+        Error::UnknownCursor { .. } | Error::ConsumerElsewhere { .. } => {
+            (Code::FailedPrecondition, Reason::UnknownCursor)
         }
+        Error::ConsumerNotFound { .. } => (Code::NotFound, Reason::ConsumerNotFound),
+        Error::ConsumerExists { .. } => (Code::AlreadyExists, Reason::ConsumerExists),
+        Error::ConsumerTakenOver { .. } => (Code::Aborted, Reason::ConsumerTakenOver),
+        Error::ConsumerReset { .. } => (Code::Aborted, Reason::ConsumerReset),
+        Error::SetAsideFull { .. } => (Code::FailedPrecondition, Reason::SetAsideFull),
+        Error::SnapshotTooLarge { .. } => (Code::FailedPrecondition, Reason::SnapshotTooLarge),
+        Error::ShuttingDown => (Code::Unavailable, Reason::ShuttingDown),
+        Error::DatabaseBusy { .. } => (Code::Unavailable, Reason::DatabaseBusy),
+        Error::QueueFull { .. } => (Code::ResourceExhausted, Reason::QueueFull),
+        Error::CommitUnknown => (Code::Unavailable, Reason::CommitUnknown),
+        Error::DiskFull { .. } => (Code::ResourceExhausted, Reason::DiskFull),
+        Error::DatabaseUnavailable { .. } => (Code::Unavailable, Reason::DatabaseUnavailable),
+        Error::DeadlineExceeded => (Code::DeadlineExceeded, Reason::DeadlineExceeded),
+        Error::TooManyStreams { .. } => (Code::ResourceExhausted, Reason::TooManyStreams),
+        Error::AgentNotAllowed { .. } => (Code::PermissionDenied, Reason::AgentNotAllowed),
+        Error::Internal(_) => (Code::Internal, Reason::Internal),
+    }
+}
+
+/// The metadata of those errors that have some.
+fn metadata(error: &Error) -> Metadata {
+    match error {
+        Error::NotificationNotFound { id } => vec![("id", id.to_string())],
+        Error::NotificationClosed(closed) => closed_metadata(closed),
         Error::ResponseNotAllowed { id, options, .. } => {
             let options = cut(&options.join("\n"), MAX_LONG_VALUE);
-            let metadata = vec![("id", id.to_string()), ("options", options)];
-            (Code::InvalidArgument, Reason::ResponseNotAllowed, metadata)
+            vec![("id", id.to_string()), ("options", options)]
         }
-        Error::RequestIdReused { request_id, id } => {
-            let metadata = vec![
-                ("request_id", request_id.to_string()),
-                ("id", id.to_string()),
-            ];
-            (Code::AlreadyExists, Reason::RequestIdReused, metadata)
-        }
-        Error::SequenceCompacted { bounds, .. } => {
-            let metadata = journal_metadata(bounds);
-            (Code::OutOfRange, Reason::SequenceCompacted, metadata)
-        }
-        Error::UnknownCursor { bounds } => {
-            let metadata = journal_metadata(bounds);
-            (Code::FailedPrecondition, Reason::UnknownCursor, metadata)
-        }
-        Error::ConsumerNotFound { name } => {
-            (Code::NotFound, Reason::ConsumerNotFound, consumer(name))
-        }
-        Error::ConsumerExists { name } => {
-            (Code::AlreadyExists, Reason::ConsumerExists, consumer(name))
+        Error::RequestIdReused { request_id, id } => vec![
+            ("request_id", request_id.to_string()),
+            ("id", id.to_string()),
+        ],
+        Error::SequenceCompacted { bounds, .. } | Error::UnknownCursor { bounds } => {
+            journal_metadata(bounds)
         }
         Error::ConsumerLeftBehind {
             name,
@@ -107,40 +114,26 @@ fn classify(error: &Error) -> (Code, ErrorReason, Metadata) {
             bounds,
         } => {
             let mut metadata = journal_metadata(bounds);
-            metadata.extend(consumer(name));
+            metadata.push(("consumer", cut(name, MAX_VALUE)));
             metadata.push(("acknowledged_sequence", acknowledged.to_string()));
-            (Code::OutOfRange, Reason::SequenceCompacted, metadata)
+            metadata
         }
         Error::ConsumerElsewhere { name, bounds } => {
             let mut metadata = journal_metadata(bounds);
-            metadata.extend(consumer(name));
-            (Code::FailedPrecondition, Reason::UnknownCursor, metadata)
+            metadata.push(("consumer", cut(name, MAX_VALUE)));
+            metadata
         }
-        Error::ConsumerTakenOver { name } => {
-            (Code::Aborted, Reason::ConsumerTakenOver, consumer(name))
-        }
-        Error::ConsumerReset { name } => (Code::Aborted, Reason::ConsumerReset, consumer(name)),
-        Error::SetAsideFull { name, limit } => {
-            let mut metadata = consumer(name);
-            metadata.push(("limit", limit.to_string()));
-            (Code::FailedPrecondition, Reason::SetAsideFull, metadata)
-        }
-        Error::SnapshotTooLarge { limit } => {
-            let metadata = vec![("limit", limit.to_string())];
-            (Code::FailedPrecondition, Reason::SnapshotTooLarge, metadata)
-        }
-        Error::ShuttingDown => (Code::Unavailable, Reason::ShuttingDown, vec![]),
-        Error::DatabaseBusy { .. } => (Code::Unavailable, Reason::DatabaseBusy, vec![]),
-        Error::QueueFull { .. } => (Code::ResourceExhausted, Reason::QueueFull, vec![]),
-        Error::CommitUnknown => (Code::Unavailable, Reason::CommitUnknown, vec![]),
-        Error::DiskFull { .. } => (Code::ResourceExhausted, Reason::DiskFull, vec![]),
-        Error::DatabaseUnavailable { .. } => {
-            (Code::Unavailable, Reason::DatabaseUnavailable, vec![])
-        }
-        Error::DeadlineExceeded => (Code::DeadlineExceeded, Reason::DeadlineExceeded, vec![]),
-        Error::TooManyStreams { .. } => (Code::ResourceExhausted, Reason::TooManyStreams, vec![]),
-        Error::AgentNotAllowed { .. } => (Code::PermissionDenied, Reason::AgentNotAllowed, vec![]),
-        Error::Internal(text) => (Code::Internal, Reason::Internal, vec![logged(text)]),
+        Error::ConsumerNotFound { name }
+        | Error::ConsumerExists { name }
+        | Error::ConsumerTakenOver { name }
+        | Error::ConsumerReset { name } => vec![("consumer", cut(name, MAX_VALUE))],
+        Error::SetAsideFull { name, limit } => vec![
+            ("consumer", cut(name, MAX_VALUE)),
+            ("limit", limit.to_string()),
+        ],
+        Error::SnapshotTooLarge { limit } => vec![("limit", limit.to_string())],
+        Error::Internal(text) => vec![logged(text)],
+        _ => vec![],
     }
 }
 
@@ -157,10 +150,6 @@ fn closed_metadata(closed: &Closed) -> Metadata {
     .into_iter()
     .flatten()
     .collect()
-}
-
-fn consumer(name: &str) -> Metadata {
-    vec![("consumer", cut(name, MAX_VALUE))]
 }
 
 fn journal_metadata(bounds: &JournalBounds) -> Metadata {

@@ -22,6 +22,7 @@ use crate::domain::error::{Error, Result};
 use crate::domain::feed::Follower;
 use crate::domain::notification::Notification;
 use crate::domain::notifications::Watch;
+use crate::failpoint::failpoint;
 
 /// The most items in one message.
 const PART_ITEMS: usize = 256;
@@ -198,6 +199,7 @@ impl Feeder {
         let events = take_part(&mut self.changes, |change| field::to_event(&change));
         self.told = events.last().map_or(self.told, |event| event.sequence);
         self.told_at = Instant::now();
+        failpoint!("told");
         Part::Events(events)
     }
 

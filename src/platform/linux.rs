@@ -1,10 +1,14 @@
 //! Linux: `/proc`, `statfs` types, resource limits.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fd::OwnedFd;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::unix::AsyncFd;
 
 use super::{FileSystem, WalLockHolder, WalLockKind};
 
@@ -97,6 +101,63 @@ pub fn process_name(pid: u32) -> Option<String> {
     std::fs::read_to_string(format!("/proc/{pid}/comm"))
         .ok()
         .map(|name| name.trim_end().to_owned())
+}
+
+/// Tells when a file is written to, by whoever. It opens no descriptor of the file itself.
+#[derive(Debug)]
+pub struct WriteWatch {
+    inotify: AsyncFd<OwnedFd>,
+}
+
+impl WriteWatch {
+    /// Begins to watch the file at `path`. Must be called in a runtime.
+    ///
+    /// # Errors
+    ///
+    /// What inotify says: the file is not there, or the user watches too many files already.
+    pub fn new(path: &Path) -> io::Result<Self> {
+        let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        inotify::add_watch(&inotify, path, WatchFlags::MODIFY)?;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, as a type could name another descriptor than its own; OwnedFd does not"
+        )]
+        let inotify = AsyncFd::new(inotify)?;
+        Ok(Self { inotify })
+    }
+
+    /// Waits until the file has been written to since this returned last.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when the file is no longer watched, because it was deleted.
+    pub async fn written(&mut self) -> io::Result<()> {
+        loop {
+            let mut ready = self.inotify.readable().await?;
+            match ready.try_io(|inotify| drain(inotify.get_ref())) {
+                Ok(outcome) => return outcome,
+                // Woken for nothing.
+                Err(_would_block) => {}
+            }
+        }
+    }
+}
+
+/// Takes all events that wait. `WouldBlock` where there is none.
+fn drain(inotify: &OwnedFd) -> io::Result<()> {
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut events = Reader::new(inotify, &mut buffer);
+    let mut any = false;
+    loop {
+        match events.next() {
+            Ok(event) if event.events().contains(ReadFlags::IGNORED) => {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            Ok(_) => any = true,
+            Err(rustix::io::Errno::WOULDBLOCK) if any => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Lets the process open as many files as it is permitted to, and returns that number.
@@ -250,6 +311,19 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_watched_file_tells_of_writes_and_of_its_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("log");
+        std::fs::write(&path, "").expect("a file");
+        let mut watch = WriteWatch::new(&path).expect("a watch");
+        std::fs::write(&path, "one").expect("written");
+        watch.written().await.expect("told");
+        std::fs::remove_file(&path).expect("removed");
+        let ended = watch.written().await.expect_err("nothing is left to watch");
+        assert_eq!(ended.kind(), io::ErrorKind::NotFound);
+    }
 
     #[test]
     fn file_systems_are_known_by_name() {

@@ -35,6 +35,31 @@ pub fn process_name(_pid: u32) -> Option<String> {
     None
 }
 
+/// Would tell when a file is written to. kqueue needs an open descriptor for that, and closing one drops SQLite's locks.
+#[derive(Debug)]
+pub struct WriteWatch(std::convert::Infallible);
+
+impl WriteWatch {
+    /// Says that it cannot.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported`, always.
+    pub fn new(_path: &Path) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Is never called.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    #[expect(clippy::unused_async, reason = "as on Linux")]
+    pub async fn written(&mut self) -> io::Result<()> {
+        match self.0 {}
+    }
+}
+
 /// Lets the process open as many files as it is permitted to, and returns that number.
 ///
 /// # Errors

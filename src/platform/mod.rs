@@ -9,11 +9,13 @@ mod macos;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    file_lock_holders, file_system, process_name, raise_open_files_limit, wal_lock_holders,
+    WriteWatch, file_lock_holders, file_system, process_name, raise_open_files_limit,
+    wal_lock_holders,
 };
 #[cfg(target_os = "macos")]
 pub use macos::{
-    file_lock_holders, file_system, process_name, raise_open_files_limit, wal_lock_holders,
+    WriteWatch, file_lock_holders, file_system, process_name, raise_open_files_limit,
+    wal_lock_holders,
 };
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]

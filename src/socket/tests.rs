@@ -22,7 +22,7 @@ impl Scene {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let located = Located {
             path: directory.path().join(name),
-            source: Source::Flag,
+            source: Source::Environment,
         };
         let data_dir = DataDir::open(&located, Options::default()).expect("a data directory");
         let instance = Instance::acquire(&data_dir).expect("free");

@@ -2,4 +2,6 @@
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod model;
 pub mod sqlite;

@@ -322,3 +322,39 @@ fn the_checks_of_the_dependency_graph_find_offenders() {
     let for_tests = forbidden(Value::from("dev"));
     assert!(for_tests.is_empty(), "tests may use everything");
 }
+
+/// The variables of Barista that `code` names, as whole words.
+fn variables_in(code: &str) -> BTreeSet<String> {
+    code.split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+        .filter(|word| word.len() > "BARISTA_".len() && word.starts_with("BARISTA_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A client starts the daemon in its own environment, and the daemon refuses variables that it has never heard of.
+#[test]
+fn every_variable_of_a_client_is_known_to_the_daemon() {
+    let found = variables_in("env(\"BARISTA_ONE\") // BARISTA_TWO_2, BARISTA_");
+    assert!(found.iter().eq(["BARISTA_ONE", "BARISTA_TWO_2"]));
+    let own: Vec<String> = barista::config::KEYS
+        .iter()
+        .map(barista::config::Key::variable)
+        .collect();
+    // Set by build scripts, for the compiler alone.
+    let of_builds = ["BARISTA_TARGET", "BARISTA_PROFILE"];
+    for client in ["cli", "rust", "bench"] {
+        let folder = format!("../clients/{client}/src");
+        for (path, code) in sources(&folder) {
+            for variable in variables_in(&code) {
+                let known = own.contains(&variable)
+                    || of_builds.contains(&variable.as_str())
+                    || barista_locate::variables::is_of_clients(&variable);
+                assert!(
+                    known,
+                    "{} uses {variable}: add it to CLIENT_VARIABLES in clients/locate/src/variables.rs",
+                    path.display()
+                );
+            }
+        }
+    }
+}

@@ -7,9 +7,14 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
 use barista_client::pb;
-use barista_client::pb::admin::v1::{CheckpointMode, CheckpointRequest};
+use barista_client::pb::admin::v1::{CheckIntegrityRequest, CheckpointMode, CheckpointRequest};
+use barista_client::pb::consumer::v1::{
+    AcknowledgeConsumerRequest, CreateConsumerRequest, ResetConsumerRequest, SetAsideEvent,
+    SetEventAsideRequest,
+};
 use barista_client::pb::notification::v1::{
-    CancelNotificationRequest, DismissNotificationRequest, ListNotificationsRequest, StartAt,
+    CancelNotificationRequest, Cursor, DismissNotificationRequest, ListNotificationsRequest,
+    StartAt,
 };
 use prost::Message;
 
@@ -131,17 +136,73 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
     check("GetServerInfo");
     soon(client.get_status()).await.expect("a status");
     check("GetStatus");
+    let thorough = CheckIntegrityRequest::default();
+    soon(client.check_integrity(thorough)).await.expect("sound");
+    check("CheckIntegrity");
     for mode in [CheckpointMode::Passive, CheckpointMode::Truncate] {
         let request = CheckpointRequest {
             mode: mode.into(),
             ..CheckpointRequest::default()
         };
-        soon(client.checkpoint(request))
-            .await
-            .expect("a checkpoint");
+        soon(client.checkpoint(request)).await.expect("done");
         check("Checkpoint");
     }
+    try_consumers(&daemon, &mut check).await;
     assert_eq!(tried, methods(), "every method must be tried here");
+}
+
+/// Makes each call of `ConsumerService`, with a `check` after it.
+async fn try_consumers(daemon: &TestDaemon, check: &mut impl FnMut(&str)) {
+    let client = daemon.client();
+    let name = || "bell".to_owned();
+    let new = CreateConsumerRequest {
+        name: name(),
+        ..CreateConsumerRequest::default()
+    };
+    soon(client.create_consumer(new)).await.expect("created");
+    check("CreateConsumer");
+    soon(client.get_consumer("bell")).await.expect("there");
+    check("GetConsumer");
+    soon(client.list_consumers()).await.expect("a list");
+    check("ListConsumers");
+    let acknowledge = AcknowledgeConsumerRequest {
+        name: name(),
+        through: Some(Cursor::default()),
+        generation: 0,
+    };
+    soon(client.acknowledge_consumer(acknowledge))
+        .await
+        .expect("acknowledged");
+    check("AcknowledgeConsumer");
+    let reset = ResetConsumerRequest {
+        name: name(),
+        ..ResetConsumerRequest::default()
+    };
+    soon(client.reset_consumer(reset)).await.expect("moved");
+    check("ResetConsumer");
+    let event = SetAsideEvent {
+        sequence: 1,
+        ..SetAsideEvent::default()
+    };
+    let aside = SetEventAsideRequest {
+        name: name(),
+        event: Some(event),
+        ..SetEventAsideRequest::default()
+    };
+    soon(client.set_event_aside(aside))
+        .await
+        .expect("set aside");
+    check("SetEventAside");
+    soon(client.list_set_aside_events("bell"))
+        .await
+        .expect("a list");
+    check("ListSetAsideEvents");
+    soon(client.discard_set_aside_event("bell", 1))
+        .await
+        .expect("discarded");
+    check("DiscardSetAsideEvent");
+    soon(client.delete_consumer("bell")).await.expect("deleted");
+    check("DeleteConsumer");
 }
 
 /// All methods of the API.

@@ -10,8 +10,11 @@ mod consumer;
 mod contention;
 mod crash;
 mod expiry;
+#[cfg(feature = "failpoints")]
+mod faults;
 mod foreign;
 mod input;
+mod integrity;
 mod legacy;
 mod list;
 mod locks;

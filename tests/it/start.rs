@@ -19,7 +19,7 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[tokio::test]
 async fn a_missing_data_directory_is_created_for_its_user_alone() {
-    let home = Home::named("not/yet/there");
+    let home = Home::named("not-yet-there");
     let daemon = TestDaemon::start_in(home).await;
     daemon.ask("Deploy?").await;
     let mode = |path: &Path| {
@@ -31,6 +31,15 @@ async fn a_missing_data_directory_is_created_for_its_user_alone() {
     assert_eq!(mode(&data_dir.join("run")), 0o700);
     assert_eq!(mode(&daemon.client().socket()), 0o600);
     assert_eq!(mode(&daemon.home().database()), 0o600);
+}
+
+#[tokio::test]
+async fn a_data_directory_in_a_directory_that_is_missing_is_a_slip_of_the_finger() {
+    let home = Home::named("not/there");
+    let (code, said) = home.refusal().await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("mkdir -p "), "{said}");
+    assert!(!home.path().join("not").exists(), "nothing was made");
 }
 
 #[tokio::test]

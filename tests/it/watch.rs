@@ -278,6 +278,7 @@ async fn rule_06_a_cursor_from_before_a_restored_backup_is_unknown() {
     daemon
         .foreign()
         .run("UPDATE barista_meta SET value = lower(hex(randomblob(16))) WHERE key = 'epoch'");
+    daemon.expect_another_epoch();
     daemon.restart().await;
     let error = daemon.follow_refused(after(old)).await;
     assert_eq!(error.reason(), ErrorReason::UnknownCursor);

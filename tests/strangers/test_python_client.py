@@ -15,6 +15,8 @@ import grpc
 import pytest
 from barista_client import (
     Client,
+    ConsumerNotFound,
+    ConsumerTakenOver,
     CursorLost,
     InvalidField,
     NotificationClosed,
@@ -225,3 +227,28 @@ def test_a_request_without_the_package_needs_nothing_but_the_authority(daemon: D
     options = [("grpc.default_authority", "localhost")]
     with grpc.insecure_channel(f"unix:{daemon.socket}", options=options) as channel:
         assert AdminServiceStub(channel).GetServerInfo(GetServerInfoRequest(), timeout=LIMIT).info.pid == daemon.pid
+
+
+def test_a_consumer_goes_on_after_what_it_acknowledged(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        with pytest.raises(ConsumerNotFound):
+            client.watch(consumer="bell")
+        client.create_consumer("bell", oldest=True)
+        for title in ("one", "two", "three"):
+            client.notify(title)
+        with client.watch(consumer="bell") as watch:
+            assert next(watch).notification.title == "one"
+            watch.acknowledge()
+            assert next(watch).notification.title == "two"
+        daemon.kill()
+        daemon.start()
+        assert client.get_consumer("bell").lag == 2
+        with client.watch(consumer="bell") as older, client.watch(consumer="bell") as newer:
+            assert next(newer).notification.title == "two"
+            newer.acknowledge()
+            with pytest.raises(ConsumerTakenOver):
+                for _ in older:
+                    pass
+            assert next(newer).notification.title == "three"
+        with client.watch() as watch, pytest.raises(ValueError, match="consumer"):
+            watch.acknowledge()

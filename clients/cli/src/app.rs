@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use barista_client::{Autostart, Client, ConnectOptions, Error};
-use barista_locate::Located;
+use barista_locate::{Located, Source};
 
 use crate::args::{Cli, Command, Global};
 use crate::cmd::daemon::Daemon;
@@ -117,14 +117,37 @@ impl App {
         self.connect(self.autostart.clone()).await
     }
 
-    /// Connects to a daemon that runs already.
+    /// Connects to a daemon that runs already, for a command that asks whether it does.
     pub(crate) async fn running_client(&self) -> Result<Client> {
-        self.connect(Autostart::Never).await
+        let options = self.options().autostart(Autostart::Never);
+        match Client::connect(options).await {
+            Err(Error::NotRunning { socket }) if self.socket.is_none() => {
+                let why = format!(
+                    "nothing answers on {}. Commands that need it start it by themselves",
+                    socket.display()
+                );
+                let failure = Failure::new(Exit::Unreachable, "the daemon is not running", why);
+                Err(failure.next("barista daemon start".to_owned()))
+            }
+            connected => self.reached(connected),
+        }
     }
 
     /// Connects under another rule for starting the daemon than the one that was typed.
     pub(crate) async fn connect(&self, autostart: Autostart) -> Result<Client> {
+        let missing = match &autostart {
+            Autostart::Allowed { .. } if self.socket.is_none() => self.missing_data_dir()?,
+            Autostart::Allowed { .. } | Autostart::Never => None,
+        };
         let connected = Client::connect(self.options().autostart(autostart)).await;
+        if let Some(made) = missing.filter(|path| path.is_dir()) {
+            self.output
+                .note(&format!("Made the data directory {}.", made.display()));
+        }
+        self.reached(connected)
+    }
+
+    fn reached(&self, connected: Result<Client, Error>) -> Result<Client> {
         connected.map_err(|error| {
             let failure = Failure::call("cannot reach the daemon", &error);
             match (&error, &self.socket) {
@@ -133,6 +156,25 @@ impl App {
                 _ => failure,
             }
         })
+    }
+
+    /// The data directory, where starting a daemon is going to make it. One that was typed is made only where its parent exists: anything else is
+    /// more likely a slip of the finger than a wish.
+    fn missing_data_dir(&self) -> Result<Option<PathBuf>> {
+        let located = self.located()?;
+        if located.path.exists() {
+            return Ok(None);
+        }
+        let parent = located.path.parent();
+        if let Some(parent) = parent.filter(|_| located.source == Source::Flag)
+            && !parent.exists()
+        {
+            let what = format!("cannot make the data directory {}", located.path.display());
+            let why = format!("{} does not exist", parent.display());
+            let next = format!("correct --data-dir, or: mkdir -p {}", parent.display());
+            return Err(Failure::usage(what, why).next(next));
+        }
+        Ok(Some(located.path))
     }
 
     /// How to find the daemon, as typed.

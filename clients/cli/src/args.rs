@@ -1,19 +1,22 @@
 //! What may be typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use crate::cmd;
 use crate::exit::{self, Exit};
 use crate::output::Color;
+use crate::shell;
 
 /// Ask people, answer agents, and follow what happens between them.
 ///
 /// Agents ask with `ask` and tell with `notify`; people answer from `inbox` with `respond`. The daemon is started when it is needed.
 #[derive(Debug, Parser)]
 #[command(name = "barista", version, after_long_help = exit::help())]
-#[command(max_term_width = 100, disable_help_subcommand = true)]
+#[command(max_term_width = 100)]
 pub(crate) struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -74,8 +77,21 @@ pub(crate) enum Command {
     Version(cmd::version::Version),
 }
 
-/// Prints what clap has to say about a command line that is none, or that asks for help.
-pub(crate) fn explain(error: &clap::Error) -> Exit {
+/// Prints what clap has to say about the command line `words`, which is none, or asks for help.
+pub(crate) fn explain(mut error: clap::Error, words: impl Iterator<Item = OsString>) -> Exit {
+    let words: Vec<String> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    if let Some(text) = unquoted(&error, &words) {
+        let tip = format!(
+            "put a text of several words in quotes, as in {}",
+            shell::word(&text)
+        );
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
     // A closed pipe, as in `barista --help | head -1`, is no failure.
     let _closed = error.print();
     if error.use_stderr() {
@@ -83,6 +99,20 @@ pub(crate) fn explain(error: &clap::Error) -> Exit {
     } else {
         Exit::Done
     }
+}
+
+/// The text that was probably meant where a word is one too many: that word and the one before it. `None` where it is something else.
+fn unquoted(error: &clap::Error, words: &[String]) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(extra)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let place = words.iter().rposition(|word| word == extra)?;
+    let before = words.get(place.checked_sub(1)?)?;
+    let text = |word: &str| !word.is_empty() && !word.starts_with('-');
+    (text(extra) && text(before)).then(|| format!("{before} {extra}"))
 }
 
 #[cfg(test)]
@@ -107,6 +137,7 @@ mod tests {
             "barista ask Deploy? --expires 2h --default deny --no-wait",
             "barista ask Which? --option a --option b --multiple --context - --request-id x",
             "barista notify Done text --type completion --tag a --tag b",
+            "barista notify Done -m text --context -",
             "barista run -- cargo test --all",
             "barista inbox --state pending --agent a --type question --limit 5",
             "barista inbox --all -n 5",
@@ -146,6 +177,8 @@ mod tests {
             "barista ask Deploy? --multiple",
             "barista ask Deploy? --priority urgent",
             "barista notify x --type question",
+            "barista notify x text --message more",
+            "barista respond 12 yes --as= ",
             "barista wait",
             "barista wait 12 --any --all",
             "barista wait 0",

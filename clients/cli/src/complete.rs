@@ -1,5 +1,6 @@
 //! What the shell offers while somebody types.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use barista_client::pb::consumer::v1::Consumer;
@@ -55,7 +56,7 @@ pub(crate) fn consumers() -> ArgValueCandidates {
 /// The options of the notification whose id stands before the word that is typed.
 pub(crate) fn options() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        let Some(id) = typed_id(std::env::args()) else {
+        let Some(id) = typed_id(words().into_iter()) else {
             return Vec::new();
         };
         let options =
@@ -87,10 +88,41 @@ fn ask<T>(question: impl Future<Output = Option<T>>) -> Option<T> {
     runtime.block_on(async { timeout(PATIENCE, question).await.ok().flatten() })
 }
 
+/// The line on which the Tab is pressed, after what the shell's script puts before it.
+fn words() -> Vec<String> {
+    std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect()
+}
+
+/// Connects to the daemon that the line on which the Tab is pressed is about.
 async fn connect() -> Option<Client> {
-    Client::connect(ConnectOptions::new().autostart(Autostart::Never))
-        .await
-        .ok()
+    let words = words();
+    let options = ConnectOptions::new()
+        .data_dir(typed_path(&words, "--data-dir"))
+        .socket(typed_path(&words, "--socket"))
+        .autostart(Autostart::Never);
+    Client::connect(options).await.ok()
+}
+
+/// The path after `flag`, which comes as it was typed: the shell has not replaced a `~` yet, nor taken quotes away.
+fn typed_path(words: &[String], flag: &str) -> Option<PathBuf> {
+    let after = |place: usize| words.get(place + 1).map(String::as_str);
+    // bash takes `--flag=path` apart into three words.
+    let value =
+        words
+            .iter()
+            .enumerate()
+            .find_map(|(place, word)| match word.strip_prefix(flag)? {
+                "" if after(place) == Some("=") => after(place + 1),
+                "" => after(place),
+                rest => rest.strip_prefix('='),
+            })?;
+    let quoted = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
+    let path = quoted('\'').or_else(|| quoted('"')).unwrap_or(value);
+    let in_home = path.strip_prefix("~/").zip(std::env::home_dir());
+    let path = in_home.map_or_else(|| PathBuf::from(path), |(rest, home)| home.join(rest));
+    (!path.as_os_str().is_empty()).then_some(path)
 }
 
 async fn open() -> Option<Vec<Notification>> {
@@ -128,5 +160,26 @@ mod tests {
         );
         assert_eq!(id("barista -- barista respond "), None);
         assert_eq!(id("barista -- barista show 12"), None);
+    }
+
+    #[test]
+    fn the_place_of_the_daemon_is_found_in_what_is_typed() {
+        let path = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            typed_path(&words, "--data-dir")
+        };
+        let typed = Some(PathBuf::from("/d"));
+        assert_eq!(path("barista -- barista --data-dir /d respond "), typed);
+        assert_eq!(path("barista -- barista --data-dir=/d respond "), typed);
+        assert_eq!(path("barista -- barista show --data-dir = '/d' 1"), typed);
+        let home = std::env::home_dir().map(|home| home.join("d"));
+        assert_eq!(path("barista -- barista --data-dir ~/d show "), home);
+        for nowhere in [
+            "barista show ",
+            "barista --data-dir",
+            "barista --data-dir= ",
+        ] {
+            assert_eq!(path(nowhere), None);
+        }
     }
 }

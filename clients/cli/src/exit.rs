@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     No,
     /// The daemon belongs to another user, or a file may not be used.
     NotPermitted,
-    /// There is no such notification, consumer or file.
+    /// There is no such notification, consumer or file, or no log yet.
     NotFound,
     /// Somebody else was first, or has taken over.
     Conflict,

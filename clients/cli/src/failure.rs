@@ -1,5 +1,6 @@
 //! How a command fails: what failed, why, what to type next, and with which exit code.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::io;
 
@@ -7,7 +8,10 @@ use barista_client::Error;
 use barista_client::pb::error::v1::ErrorReason;
 
 use crate::exit::Exit;
-use crate::text;
+use crate::{field, shell, text};
+
+/// The daemon's exit code for a mistake in its configuration.
+const EXIT_CONFIGURATION: i32 = 2;
 
 /// What a command returns.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -89,7 +93,24 @@ impl Failure {
             return Self::new(exit_of(error), what, text::line(&why))
                 .next("barista doctor, or another data directory with --data-dir".to_owned());
         }
-        Self::new(exit_of(error), what, text::line(&error.to_string())).next(next_of(error))
+        if let Error::StartFailed {
+            data_dir,
+            reason,
+            remedy,
+            ..
+        } = error
+        {
+            let why = format!(
+                "the daemon for {} could not be started: {reason}",
+                data_dir.display()
+            );
+            let next = remedy
+                .as_deref()
+                .map_or_else(|| "barista doctor".to_owned(), text::line);
+            return Self::new(exit_of(error), what, text::line(&why)).next(next);
+        }
+        let why = why(error);
+        Self::new(exit_of(error), what, why).next(next_of(error))
     }
 
     /// Says what to do next.
@@ -134,6 +155,23 @@ impl Failure {
     }
 }
 
+/// Why a call failed, in the words of this program where the daemon's are those of its API.
+fn why(error: &Error) -> String {
+    if let Some(violations) = error.rpc().and_then(field::violations) {
+        return violations;
+    }
+    let head = error
+        .rpc()
+        .and_then(|rpc| rpc.metadata.get("head_sequence"));
+    match (error.reason(), head) {
+        (ErrorReason::UnknownCursor, Some(head)) => format!(
+            "there is no such place among the changes that are kept; the last of them is number {}",
+            text::line(head)
+        ),
+        _ => text::line(&error.to_string()),
+    }
+}
+
 /// What the system said, without its number.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
@@ -147,6 +185,10 @@ fn reason(error: &io::Error) -> String {
 fn exit_of(error: &Error) -> Exit {
     match error {
         Error::Locate(_) | Error::SessionKey { .. } => return Exit::Usage,
+        Error::StartFailed {
+            exit_code: Some(EXIT_CONFIGURATION),
+            ..
+        } => return Exit::Usage,
         Error::UntrustedSocket { .. } => return Exit::NotPermitted,
         Error::TimedOut { .. } => return Exit::TryAgain,
         Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -175,12 +217,12 @@ fn exit_of_reason(reason: ErrorReason) -> Exit {
         | ErrorReason::ConsumerTakenOver
         | ErrorReason::ConsumerReset
         | ErrorReason::SetAsideFull => Exit::Conflict,
-        ErrorReason::ShuttingDown => Exit::Unreachable,
+        // The daemon answers, but what people need it for cannot be reached, and trying again does not help.
+        ErrorReason::ShuttingDown | ErrorReason::DatabaseUnavailable => Exit::Unreachable,
         ErrorReason::DatabaseBusy
         | ErrorReason::QueueFull
         | ErrorReason::CommitUnknown
         | ErrorReason::DiskFull
-        | ErrorReason::DatabaseUnavailable
         | ErrorReason::DeadlineExceeded
         | ErrorReason::TooManyStreams => Exit::TryAgain,
         ErrorReason::Unspecified
@@ -199,12 +241,11 @@ fn next_of(error: &Error) -> Option<String> {
             .map(|value| text::line(value))
     };
     let advice = match error.reason() {
+        ErrorReason::InvalidField => field::advice(error.rpc()?)?.to_owned(),
         ErrorReason::NotificationNotFound => "barista inbox --all".to_owned(),
         ErrorReason::NotificationClosed => format!("barista show {}", detail("id")?),
         ErrorReason::ResponseNotAllowed => {
-            // A question that could not be asked has no id.
-            let id = detail("id").filter(|id| id != "0")?;
-            format!("barista respond {id} OPTION")
+            allowed_responses(&detail("id")?, &error.rpc()?.metadata)
         }
         ErrorReason::RequestIdReused => {
             format!("barista show {}, or another --request-id", detail("id")?)
@@ -251,9 +292,28 @@ fn next_of(error: &Error) -> Option<String> {
     Some(advice)
 }
 
+/// How many commands are offered at once.
+const OFFERED: usize = 5;
+
+/// The commands that give notification `id` a response that it takes, one per line.
+fn allowed_responses(id: &str, metadata: &HashMap<String, String>) -> String {
+    let options = metadata.get("options").map_or("", String::as_str);
+    // The daemon cuts a long list, and says so with an ellipsis in its last line.
+    let whole = |name: &&str| !name.is_empty() && !name.ends_with('…');
+    let commands: Vec<String> = options
+        .lines()
+        .filter(whole)
+        .take(OFFERED)
+        .map(|name| format!("barista respond {id} {}", shell::word(&text::line(name))))
+        .collect();
+    if commands.is_empty() {
+        return format!("barista show {id}");
+    }
+    commands.join("\n      ")
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
     use std::path::PathBuf;
 
     use super::*;
@@ -269,6 +329,7 @@ mod tests {
         assert_eq!(code(ErrorReason::NotificationClosed), 6);
         assert_eq!(code(ErrorReason::RequestIdReused), 6);
         assert_eq!(code(ErrorReason::ShuttingDown), 69);
+        assert_eq!(code(ErrorReason::DatabaseUnavailable), 69);
         for busy in [
             ErrorReason::DatabaseBusy,
             ErrorReason::QueueFull,
@@ -315,6 +376,20 @@ mod tests {
                  next: barista show 12"
             )
         );
+    }
+
+    #[test]
+    fn what_a_question_takes_is_offered_as_commands() {
+        let next = |options: &str| {
+            let metadata = HashMap::from([("options".to_owned(), options.to_owned())]);
+            allowed_responses("12", &metadata)
+        };
+        assert_eq!(
+            next("approve\ngo ahead"),
+            "barista respond 12 approve\n      barista respond 12 'go ahead'"
+        );
+        assert_eq!(next("approve\nhalf of a na…"), "barista respond 12 approve");
+        assert_eq!(next(""), "barista show 12");
     }
 
     #[test]

@@ -29,8 +29,16 @@ pub(crate) struct AgentArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ResponderArgs {
     /// Your name [default: BARISTA_USER, else the login name]
-    #[arg(long = "as", value_name = "NAME")]
+    #[arg(long = "as", value_name = "NAME", value_parser = name)]
     name: Option<String>,
+}
+
+/// Reads a name: an answer of nobody would leave people guessing who gave it.
+fn name(typed: &str) -> Result<String, String> {
+    if typed.trim().is_empty() {
+        return Err("give a name, as in --as ann, or leave --as out".to_owned());
+    }
+    Ok(typed.to_owned())
 }
 
 /// Whom a new notification comes from. Empty where unknown.
@@ -54,14 +62,29 @@ impl AgentArgs {
 }
 
 impl ResponderArgs {
-    /// What was typed, else what the environment says, else nothing.
-    pub(crate) fn resolve(&self, environment: Environment<'_>) -> String {
-        first(
-            self.name.as_deref(),
-            &["BARISTA_USER", "USER", "LOGNAME"],
-            environment,
-        )
+    /// Who answers: what was typed, else what the environment says, else the name under which the system knows the user of this process.
+    pub(crate) fn name(&self) -> String {
+        self.resolve(&system, login)
     }
+
+    fn resolve(
+        &self,
+        environment: Environment<'_>,
+        login: impl FnOnce() -> Option<String>,
+    ) -> String {
+        let variables = ["BARISTA_USER", "USER", "LOGNAME"];
+        let known = first(self.name.as_deref(), &variables, environment);
+        if known.is_empty() {
+            return login().unwrap_or_default();
+        }
+        known
+    }
+}
+
+/// The name in the system's list of users: a service or a container often has no USER. `None` where the list does not have the user.
+fn login() -> Option<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid());
+    user.ok().flatten().map(|user| user.name)
 }
 
 /// The environment of this process.
@@ -116,17 +139,23 @@ mod tests {
 
     #[test]
     fn the_responder_is_the_login_unless_named() {
+        let login = || Some("root".to_owned());
+        let unnamed = ResponderArgs { name: None };
         let variables = environment(&[("USER", "ann")]);
-        assert_eq!(ResponderArgs { name: None }.resolve(&variables), "ann");
+        assert_eq!(unnamed.resolve(&variables, login), "ann");
         let variables = environment(&[("USER", "ann"), ("BARISTA_USER", "Ann B.")]);
-        assert_eq!(ResponderArgs { name: None }.resolve(&variables), "Ann B.");
-        assert_eq!(
-            ResponderArgs {
-                name: Some("bob".to_owned())
-            }
-            .resolve(&variables),
-            "bob"
-        );
-        assert_eq!(ResponderArgs { name: None }.resolve(&|_| None), "");
+        assert_eq!(unnamed.resolve(&variables, login), "Ann B.");
+        let named = ResponderArgs {
+            name: Some("bob".to_owned()),
+        };
+        assert_eq!(named.resolve(&variables, login), "bob");
+        assert_eq!(unnamed.resolve(&|_| None, login), "root");
+        assert_eq!(unnamed.resolve(&|_| None, || None), "");
+    }
+
+    #[test]
+    fn an_empty_name_is_refused() {
+        assert!(name("").is_err() && name(" ").is_err());
+        assert_eq!(name("ann").as_deref(), Ok("ann"));
     }
 }

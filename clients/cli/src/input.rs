@@ -29,8 +29,19 @@ pub(crate) fn file(path: &Path) -> Result<String> {
         return read(io::stdin().lock(), "stdin");
     }
     let name = path.display().to_string();
-    let file = std::fs::File::open(path)
-        .map_err(|error| Failure::io(format!("cannot read {name}"), &error))?;
+    let file = std::fs::File::open(path).map_err(|error| {
+        let failure = Failure::io(format!("cannot read {name}"), &error);
+        // The file was named on the command line, so what is not found is not what the command is about.
+        if error.kind() == io::ErrorKind::NotFound {
+            let next = "name a file that is there, or - for what comes from a pipe".to_owned();
+            return failure.with(Exit::Usage).next(next);
+        }
+        failure
+    })?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        let what = format!("cannot read {name}");
+        return Err(Failure::usage(what, "it is a directory").next("name a file in it".to_owned()));
+    }
     read(file, &name)
 }
 

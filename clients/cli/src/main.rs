@@ -8,6 +8,7 @@ mod delivery;
 mod doctor;
 mod exit;
 mod failure;
+mod field;
 mod hook;
 mod identity;
 mod input;
@@ -19,11 +20,14 @@ mod output;
 mod picker;
 mod process;
 mod render;
+mod screen;
+mod shell;
 mod signals;
 mod span;
 mod style;
 mod text;
 mod time;
+mod waiting;
 mod words;
 
 use std::process::ExitCode;
@@ -34,6 +38,6 @@ fn main() -> ExitCode {
     complete::answer_shell();
     match args::Cli::try_parse() {
         Ok(cli) => app::run(cli).into(),
-        Err(error) => args::explain(&error).into(),
+        Err(error) => args::explain(error, std::env::args_os()).into(),
     }
 }

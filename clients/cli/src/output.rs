@@ -1,6 +1,7 @@
 //! What goes to stdout and what goes to stderr.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use anstream::{AutoStream, ColorChoice};
 
@@ -8,8 +9,35 @@ use crate::failure::{Failure, Result};
 use crate::json::{self, Named};
 use crate::text;
 
-/// The width of a terminal that does not tell its own.
-const DEFAULT_WIDTH: usize = 80;
+/// The part of a terminal that is in sight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Characters in a line.
+    pub(crate) columns: usize,
+    /// Lines.
+    pub(crate) rows: usize,
+}
+
+/// The window of a terminal that does not tell its own.
+const DEFAULT_WINDOW: Window = Window {
+    columns: 80,
+    rows: 24,
+};
+
+fn window(stream: &(impl IsTerminal + AsFd)) -> Option<Window> {
+    if !stream.is_terminal() {
+        return None;
+    }
+    let told = |size: u16, default| match size {
+        0 => default,
+        size => usize::from(size),
+    };
+    let window = rustix::termios::tcgetwinsize(stream).map(|size| Window {
+        columns: told(size.ws_col, DEFAULT_WINDOW.columns),
+        rows: told(size.ws_row, DEFAULT_WINDOW.rows),
+    });
+    Some(window.unwrap_or(DEFAULT_WINDOW))
+}
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -52,6 +80,7 @@ impl Output {
         let mut stdout = io::stdout().lock();
         stdout
             .write_all(sequence.as_bytes())
+            .and_then(|()| stdout.flush())
             .map_err(Failure::stdout)
     }
 
@@ -97,14 +126,17 @@ impl Output {
 
     /// How many columns a line on stdout may take. Only a terminal has an end of the line.
     pub(crate) fn columns(&self) -> usize {
-        let stdout = io::stdout();
-        if !stdout.is_terminal() {
-            return usize::MAX;
-        }
-        match rustix::termios::tcgetwinsize(&stdout) {
-            Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
-            _ => DEFAULT_WIDTH,
-        }
+        window(&io::stdout()).map_or(usize::MAX, |window| window.columns)
+    }
+
+    /// The window that stdout is shown in; `None` where stdout is no terminal.
+    pub(crate) fn window(&self) -> Option<Window> {
+        window(&io::stdout())
+    }
+
+    /// How many columns a line of a prompt may take: prompts are on stderr.
+    pub(crate) fn prompt_columns() -> usize {
+        window(&io::stderr()).map_or(DEFAULT_WINDOW.columns, |window| window.columns)
     }
 
     /// Whether a person can be asked: both sides of the conversation are a terminal.

@@ -31,3 +31,9 @@ impl Stop {
         }
     }
 }
+
+/// Hears when the terminal's window gets another size.
+pub(crate) fn resized() -> Result<Signal> {
+    signal(SignalKind::window_change())
+        .map_err(|error| Failure::io("cannot listen for signals", &error))
+}

@@ -64,15 +64,11 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
-    let mut kept = String::new();
-    let mut used = 0;
-    for char in text.chars() {
-        used += char.width().unwrap_or(0);
-        if used >= columns {
-            break;
-        }
-        kept.push(char);
-    }
+    // Characters that join, as in an emoji of several, take other widths together than each alone.
+    let fits = |end: usize| width(&text[..end]) < columns;
+    let ends = text.char_indices().map(|(at, char)| at + char.len_utf8());
+    let end = ends.take_while(|end| fits(*end)).last().unwrap_or(0);
+    let mut kept = text[..end].to_owned();
     if columns > 0 {
         kept.push(ELLIPSIS);
     }

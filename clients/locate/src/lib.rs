@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+pub mod variables;
+
 /// The environment variable that names the data directory.
 pub const DATA_DIR_VARIABLE: &str = "BARISTA_DATA_DIR";
 /// The configuration file whose presence marks a directory as a data directory.
@@ -120,8 +122,9 @@ pub fn data_dir(
     })
 }
 
-/// Finds the nearest `data/barista.toml`, as git finds `.git`.
-fn project_data_dir(current_dir: &Path) -> Option<Located> {
+/// Finds the data directory of the nearest project: that of the nearest `data/barista.toml` in `current_dir` or above it, as git finds `.git`.
+#[must_use]
+pub fn project_data_dir(current_dir: &Path) -> Option<Located> {
     current_dir
         .ancestors()
         .map(|directory| directory.join("data"))

@@ -6,7 +6,10 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::notification::present;
 use crate::pb::admin::v1::admin_service_client::AdminServiceClient;
-use crate::pb::admin::v1::{CheckpointRequest, CheckpointResponse, GetStatusRequest, ServerStatus};
+use crate::pb::admin::v1::{
+    CheckIntegrityRequest, CheckIntegrityResponse, CheckpointRequest, CheckpointResponse,
+    GetStatusRequest, ServerStatus,
+};
 use crate::session::MAX_REPLY_BYTES;
 
 fn stub(channel: Channel) -> AdminServiceClient<Channel> {
@@ -39,6 +42,22 @@ impl Client {
     ) -> Result<CheckpointResponse, Error> {
         self.call(request, |channel, request| async move {
             stub(channel).checkpoint(request).await
+        })
+        .await
+    }
+
+    /// Looks for damage in the databases, within [`ConnectOptions::call_timeout`](crate::ConnectOptions::call_timeout): what was not looked at by
+    /// then is left out, and the answer says so.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_FIELD`: there is no such database. `DATABASE_UNAVAILABLE`: it cannot be read at all.
+    pub async fn check_integrity(
+        &self,
+        request: CheckIntegrityRequest,
+    ) -> Result<CheckIntegrityResponse, Error> {
+        self.call(request, |channel, request| async move {
+            stub(channel).check_integrity(request).await
         })
         .await
     }

@@ -147,7 +147,7 @@ async fn launch(
                     // It went to the background: whether it answers is all that counts.
                     Some(0) => running = false,
                     Some(EXIT_HELD) => return Ok(Launch::Held),
-                    _ => return Err(failed(plan, exit_reason(plan, status))),
+                    _ => return Err(ended(plan, status)),
                 }
             }
             () = sleep(backoff.pause()) => {
@@ -198,18 +198,38 @@ fn spawn(plan: &StartPlan, daemon: &Path) -> Result<Child, Error> {
         .map_err(|source| io_error("run", daemon.to_owned(), source))
 }
 
-/// Why the daemon ended, in its own words where it had any.
-fn exit_reason(plan: &StartPlan, status: ExitStatus) -> String {
+/// The error for a daemon that ended, in its own words where it had any.
+fn ended(plan: &StartPlan, status: ExitStatus) -> Error {
     let path = plan.data_dir.join(START_ERRORS);
     let said = fs::read(path).unwrap_or_default();
-    let said = String::from_utf8_lossy(&said[said.len().saturating_sub(QUOTED)..])
-        .trim()
-        .to_owned();
-    if said.is_empty() {
+    let said = String::from_utf8_lossy(&said[said.len().saturating_sub(QUOTED)..]);
+    let (reason, remedy) = if said.trim().is_empty() {
         let log = plan.data_dir.join(barista_locate::LOG_FILE);
-        return format!("it ended ({status}) without a word; see {}", log.display());
+        let reason = format!("it ended ({status}) without a word; see {}", log.display());
+        (reason, None)
+    } else {
+        last_words(&said)
+    };
+    Error::StartFailed {
+        data_dir: plan.data_dir.clone(),
+        reason,
+        remedy,
+        exit_code: status.code(),
     }
-    said
+}
+
+/// Why the daemon ended and what helps, from what it wrote: `baristad: WHY`, and a line `next: WHAT`.
+fn last_words(said: &str) -> (String, Option<String>) {
+    let said = said.trim();
+    let (why, next) = match said.rsplit_once("\nnext: ") {
+        Some((why, next)) => (why, Some(next.to_owned())),
+        None => (said, None),
+    };
+    let why = why
+        .strip_prefix(DAEMON)
+        .and_then(|why| why.strip_prefix(": "))
+        .unwrap_or(why);
+    (why.to_owned(), next)
 }
 
 fn start_lock_path(plan: &StartPlan) -> PathBuf {
@@ -230,13 +250,23 @@ fn open_start_lock(plan: &StartPlan) -> Result<File, Error> {
 }
 
 fn find_daemon(plan: &StartPlan) -> Result<PathBuf, Error> {
+    find(plan.daemon.as_deref()).ok_or_else(|| failed(plan, not_found(plan.daemon.as_deref())))
+}
+
+/// The daemon's program that a client starts: `baristad` beside the current program, else the first one on `PATH`. `None` where there is
+/// neither.
+#[must_use]
+pub fn daemon_program() -> Option<PathBuf> {
+    find(None)
+}
+
+fn find(named: Option<&Path>) -> Option<PathBuf> {
     let current = std::env::current_exe().ok();
     let path = std::env::var_os("PATH");
-    candidates(plan.daemon.as_deref(), current.as_deref(), path.as_deref())
+    candidates(named, current.as_deref(), path.as_deref())
         .into_iter()
         .find(|program| is_executable(program))
         .and_then(|program| std::path::absolute(program).ok())
-        .ok_or_else(|| failed(plan, not_found(plan.daemon.as_deref())))
 }
 
 /// Where the daemon's program may be, in order: where the caller said and nowhere else; beside the current program; on `PATH`.
@@ -270,6 +300,8 @@ fn failed(plan: &StartPlan, reason: impl Into<String>) -> Error {
     Error::StartFailed {
         data_dir: plan.data_dir.clone(),
         reason: reason.into(),
+        remedy: None,
+        exit_code: None,
     }
 }
 
@@ -284,6 +316,17 @@ fn io_error(action: &'static str, path: PathBuf, source: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_daemon_said_is_told_from_what_it_advised() {
+        let words = |why: &str, next: Option<&str>| (why.to_owned(), next.map(str::to_owned));
+        assert_eq!(
+            last_words("baristad: f:1:2: no\nnext: correct it\n"),
+            words("f:1:2: no", Some("correct it"))
+        );
+        assert_eq!(last_words("baristad: no disk\n"), words("no disk", None));
+        assert_eq!(last_words("Killed"), words("Killed", None));
+    }
 
     #[test]
     fn a_named_daemon_is_the_only_candidate() {

@@ -173,7 +173,7 @@ impl Client {
         let give_up = deadline.min(Instant::now() + ABSENCE_LIMIT);
         let mut backoff = Backoff::reconnecting();
         loop {
-            let error = match timeout_at(deadline, self.renew_where(may_start, failed)).await {
+            let error = match timeout_at(deadline, self.renew(failed, may_start)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error,
                 Err(_) => {
@@ -195,12 +195,8 @@ impl Client {
         }
     }
 
-    /// Replaces the session that failed, unless another call has done so already.
-    pub(crate) async fn renew(&self, failed: &Arc<Session>) -> Result<(), Error> {
-        self.renew_where(true, failed).await
-    }
-
-    async fn renew_where(&self, may_start: bool, failed: &Arc<Session>) -> Result<(), Error> {
+    /// Replaces the session that failed, unless another call has done so already. `may_start` says whether a daemon may be started for it.
+    pub(crate) async fn renew(&self, failed: &Arc<Session>, may_start: bool) -> Result<(), Error> {
         let _renewing = self.shared.renewing.lock().await;
         if !Arc::ptr_eq(failed, &self.session()) {
             return Ok(());

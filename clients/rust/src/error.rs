@@ -28,12 +28,16 @@ pub enum Error {
         socket: PathBuf,
     },
     /// The daemon was to be started, and was not.
-    #[error("the daemon for {} could not be started: {reason}", data_dir.display())]
+    #[error("the daemon for {} could not be started: {reason}{}", data_dir.display(), and_then(remedy.as_deref()))]
     StartFailed {
         /// The data directory.
         data_dir: PathBuf,
         /// Why, with the daemon's own words where it had any.
         reason: String,
+        /// What to do about it, where the daemon said so.
+        remedy: Option<String>,
+        /// The daemon's exit code, where it ended: 2 stands for a mistake in its configuration.
+        exit_code: Option<i32>,
     },
     /// A daemon holds the data directory or the socket, and does not answer.
     #[error("{} did not answer on {} within {waited:?}; {}", process(*pid), socket.display(), unresponsive_advice(*pid))]
@@ -320,6 +324,10 @@ fn root_cause(status: &Status) -> String {
     causes(status)
         .last()
         .map_or_else(|| status.message().to_owned(), ToString::to_string)
+}
+
+fn and_then(remedy: Option<&str>) -> String {
+    remedy.map_or_else(String::new, |remedy| format!("; {remedy}"))
 }
 
 fn process(pid: Option<i32>) -> String {

@@ -75,6 +75,7 @@ mod target;
 mod wait;
 mod watch;
 
+pub use autostart::daemon_program;
 pub use barista_locate as locate;
 pub use client::Client;
 pub use error::{Error, FieldViolation, RpcError};
@@ -82,7 +83,7 @@ pub use options::{Autostart, ConnectOptions};
 pub use pb::error::v1::ErrorReason;
 pub use session_key::{SESSION_KEY_VARIABLE, SessionKey};
 pub use tonic::Code;
-pub use wait::WaitOutcome;
+pub use wait::{WaitNotice, WaitOutcome};
 pub use watch::{ConsumerWatch, Watch, WatchItem};
 
 /// The revision of the protocol that this library speaks.

@@ -229,16 +229,25 @@ fn context(value: &str) -> Result<()> {
     }
     text("context", value, MAX_CONTEXT)?;
     match serde_json::from_str::<serde::de::IgnoredAny>(value) {
-        Err(error) => Err(Error::invalid(
-            "context",
-            format!("must be a JSON object: {error}"),
-        )),
+        Err(error) => Err(Error::invalid("context", not_json(&error))),
         Ok(_) if !value.trim_start().starts_with('{') => Err(Error::invalid(
             "context",
             "must be a JSON object, in braces",
         )),
         Ok(_) => Ok(()),
     }
+}
+
+/// What is wrong with a context, without the words of the parser, which only its authors understand.
+fn not_json(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "must be a JSON object; it ends before the object does".to_owned();
+    }
+    format!(
+        "must be a JSON object; line {}, column {} is not JSON",
+        error.line(),
+        error.column()
+    )
 }
 
 fn tags(tags: &[String]) -> Result<()> {

@@ -25,10 +25,17 @@ fn closed() -> Closed {
     }
 }
 
+fn agent_not_allowed() -> Error {
+    Error::AgentNotAllowed {
+        what: "call RespondNotification".to_owned(),
+        remedy: "ask a person",
+    }
+}
+
 /// One error of each variant. The match makes the compiler ask for a new one.
 fn all_errors() -> Vec<Error> {
     let second = Duration::from_secs(1);
-    let errors = vec![
+    let mut errors = vec![
         Error::invalid("title", "must not be empty"),
         Error::NotificationNotFound { id: 7 },
         Error::NotificationClosed(Box::new(closed())),
@@ -47,31 +54,6 @@ fn all_errors() -> Vec<Error> {
             bounds: bounds(),
         },
         Error::UnknownCursor { bounds: bounds() },
-        Error::ConsumerNotFound {
-            name: "c".to_owned(),
-        },
-        Error::ConsumerExists {
-            name: "c".to_owned(),
-        },
-        Error::ConsumerLeftBehind {
-            name: "c".to_owned(),
-            acknowledged: 1,
-            bounds: bounds(),
-        },
-        Error::ConsumerElsewhere {
-            name: "c".to_owned(),
-            bounds: bounds(),
-        },
-        Error::ConsumerTakenOver {
-            name: "c".to_owned(),
-        },
-        Error::ConsumerReset {
-            name: "c".to_owned(),
-        },
-        Error::SetAsideFull {
-            name: "c".to_owned(),
-            limit: 10,
-        },
         Error::SnapshotTooLarge { limit: 10 },
         Error::ShuttingDown,
         Error::DatabaseBusy {
@@ -87,17 +69,15 @@ fn all_errors() -> Vec<Error> {
         },
         Error::DeadlineExceeded,
         Error::TooManyStreams { limit: 10 },
-        Error::AgentNotAllowed {
-            what: "call RespondNotification".to_owned(),
-            remedy: "ask a person",
-        },
+        agent_not_allowed(),
         Error::Internal("a secret of the daemon".to_owned()),
     ];
+    errors.extend(consumer_errors());
     for error in &errors {
         match error {
             Error::InvalidField { .. }
-            | Error::AgentNotAllowed { .. }
             | Error::NotificationNotFound { .. }
+            | Error::AgentNotAllowed { .. }
             | Error::NotificationClosed(_)
             | Error::ResponseNotAllowed { .. }
             | Error::RequestIdReused { .. }
@@ -123,6 +103,36 @@ fn all_errors() -> Vec<Error> {
         }
     }
     errors
+}
+
+fn consumer_errors() -> Vec<Error> {
+    vec![
+        Error::ConsumerNotFound {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerExists {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerLeftBehind {
+            name: "c".to_owned(),
+            acknowledged: 1,
+            bounds: bounds(),
+        },
+        Error::ConsumerElsewhere {
+            name: "c".to_owned(),
+            bounds: bounds(),
+        },
+        Error::ConsumerTakenOver {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerReset {
+            name: "c".to_owned(),
+        },
+        Error::SetAsideFull {
+            name: "c".to_owned(),
+            limit: 10,
+        },
+    ]
 }
 
 fn reason_of(status: &Status) -> String {

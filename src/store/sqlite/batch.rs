@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use super::failure::{Failure, Severity, severity};
 use super::job::Job;
 use crate::domain::error::Error;
+use crate::failpoint::failpoint;
 
 /// What became of the jobs of a batch, before its commit.
 #[derive(Default)]
@@ -90,11 +91,13 @@ impl Ran {
 /// Runs one job in a savepoint of its own.
 fn run_alone(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<Option<Error>> {
     execute(connection, "SAVEPOINT job")?;
+    failpoint!("savepoint");
     let failed = run_one(connection, job)?;
     if failed.is_some() {
         execute(connection, "ROLLBACK TO job")?;
     }
     execute(connection, "RELEASE job")?;
+    failpoint!("released");
     Ok(failed)
 }
 

@@ -108,6 +108,11 @@ fn last_value(connection: &Connection, sql: &str) -> rusqlite::Result<String> {
 
 /// The name under which readers open `path`: never creating it, as a reader must not bring a deleted file back to life.
 pub(super) fn reader_uri(path: &Path) -> String {
+    file_uri(path, "?mode=rw")
+}
+
+/// The URI of `path` with SQLite's own `parameters`.
+pub(super) fn file_uri(path: &Path, parameters: &str) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
         match byte {
@@ -117,7 +122,7 @@ pub(super) fn reader_uri(path: &Path) -> String {
             other => uri.push_str(&format!("%{other:02X}")),
         }
     }
-    uri.push_str("?mode=rw");
+    uri.push_str(parameters);
     uri
 }
 

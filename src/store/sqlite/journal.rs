@@ -133,6 +133,23 @@ pub(super) fn changes_after(
     Ok(changes)
 }
 
+/// Reads the changes after `after` up to `head`, which the caller knows to be few. None where one of them is missing.
+pub(super) fn read(
+    connection: &Connection,
+    after: i64,
+    head: i64,
+) -> rusqlite::Result<Vec<SharedChange>> {
+    let changes: Vec<SharedChange> = connection
+        .prepare_cached(&CHANGES_AFTER)?
+        .query_map((after, head, head - after), |row| change(row).map(Arc::new))?
+        .collect::<Result<_, _>>()?;
+    let is_whole = changes
+        .iter()
+        .map(|change| change.sequence)
+        .eq(after + 1..=head);
+    Ok(if is_whole { changes } else { Vec::new() })
+}
+
 /// Reads at most `limit` changes of notification `id` after `after`, up to the published `head`.
 pub(super) fn history(
     connection: &Connection,

@@ -6,6 +6,8 @@ mod connection;
 mod consumer;
 mod consumers;
 mod failure;
+mod inspect;
+mod integrity;
 mod job;
 mod journal;
 mod list;
@@ -24,4 +26,5 @@ mod writer;
 
 pub use connection::backend_version;
 pub use failure::OpenError;
+pub use inspect::{InspectError, Inspection, inspect};
 pub use store::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};

@@ -10,6 +10,7 @@ use super::schema::{Expected, NOTIFICATIONS, migrate};
 use super::store::Options;
 use super::writer::Opening;
 use crate::data_dir::{DataDirError, DatabaseFile, DatabasePath, FileIdentity};
+use crate::failpoint::failpoint;
 
 /// A version that SQLite never reports: whatever it says next is news.
 const UNSEEN: i64 = -1;
@@ -79,7 +80,9 @@ impl Open {
             )?;
         }
         let head = journal::last(&self.connection)?;
+        failpoint!("before-commit");
         execute(&self.connection, if wrote { "COMMIT" } else { "ROLLBACK" })?;
+        failpoint!("committed");
         Ok(head)
     }
 }
@@ -187,7 +190,9 @@ fn prepare(connection: &Connection, expected: &Expected) -> rusqlite::Result<Pre
             |row| row.get(0),
         )?,
     };
+    failpoint!("opening");
     execute(connection, "COMMIT")?;
+    failpoint!("opened");
     Ok(prepared)
 }
 

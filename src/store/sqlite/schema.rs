@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::failure::OpenError;
 use super::reconcile;
+use crate::failpoint::failpoint;
 
 /// The migrations of the notifications' file, in order. A released one never changes: append.
 pub(super) const NOTIFICATIONS: &[&str] = &[
@@ -51,7 +52,10 @@ pub(super) fn migrate(
             "INSERT OR REPLACE INTO barista_meta (key, value) VALUES ('schema_version', ?1)",
             [known],
         )?;
-        transaction.commit()
+        failpoint!("migrating");
+        transaction.commit()?;
+        failpoint!("migrated");
+        Ok(())
     };
     upgrade(connection).map_err(|source| match OpenError::of(path, source) {
         OpenError::Sqlite { file, source } => OpenError::Upgrade {
@@ -95,13 +99,13 @@ fn without_present(connection: &Connection, migration: &str) -> rusqlite::Result
     Ok(lines.join("\n"))
 }
 
-fn version_number(migrations: usize) -> i64 {
+pub(super) fn version_number(migrations: usize) -> i64 {
     i64::try_from(migrations).unwrap_or(i64::MAX)
 }
 
 /// The version of the schema; 0 for a file without one. It is kept in a table of ours: `user_version` is lost when somebody dumps a
 /// database and reads it in again.
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     let present = connection
         .query_row(
             "SELECT 1 FROM sqlite_master WHERE name = 'barista_meta'",
@@ -153,6 +157,27 @@ impl Expected {
             objects: objects(&connection)?,
             columns: columns(&connection)?,
         })
+    }
+
+    /// The names of the tables, columns, indexes and triggers that are missing or changed, as in `trigger barista_notifications_inserted`. A table
+    /// that another tool declared differently still serves.
+    pub(super) fn missing(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+        let present = objects(connection)?;
+        let found = columns(connection)?;
+        let serves = |object: &&Object| match object.kind.as_str() {
+            "table" => present
+                .iter()
+                .any(|o| o.kind == object.kind && o.name == object.name),
+            _ => present.contains(object),
+        };
+        let objects = self.objects.iter().filter(|object| !serves(object));
+        let objects = objects.map(|object| format!("{} {}", object.kind, object.name));
+        let lost = self
+            .columns
+            .iter()
+            .filter(|c| found.iter().all(|f| f.name != c.name))
+            .map(|column| format!("column {SHARED_TABLE}.{}", column.name));
+        Ok(objects.chain(lost).collect())
     }
 
     /// Puts back tables, columns, indexes and triggers that are missing or changed, and records in the journal what nobody recorded
@@ -406,10 +431,10 @@ mod tests {
         connection
             .execute_batch("DROP TRIGGER barista_notifications_inserted")
             .expect("a drop");
-        assert_eq!(
-            restore(&connection),
-            ["trigger barista_notifications_inserted"]
-        );
+        let expected = Expected::of(NOTIFICATIONS).expect("a schema");
+        let missing = expected.missing(&connection).expect("a look");
+        assert_eq!(missing, ["trigger barista_notifications_inserted"]);
+        assert_eq!(restore(&connection), missing);
         assert_eq!(kinds(&connection), []);
     }
 }

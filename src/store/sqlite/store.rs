@@ -5,15 +5,17 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::failure::OpenError;
 use super::readers::Readers;
 use super::writer::Writer;
-use super::{checkpoint, journal, list, notification};
+use super::{checkpoint, integrity, journal, list, notification};
 use crate::data_dir::{DatabaseFile, DatabasePath};
 use crate::domain::admin::{
-    CheckpointMode, CheckpointOutcome, DatabaseStatus, StoreAdmin, WalFrames, WalLock,
+    CheckpointMode, CheckpointOutcome, DatabaseStatus, IntegrityCheck, IntegrityFinding,
+    IntegrityReport, StoreAdmin, WalFrames, WalLock,
 };
 use crate::domain::change::{Change, JournalBounds, SharedChange};
 use crate::domain::clock::{Clock, Timestamp};
@@ -31,6 +33,9 @@ pub const NOTIFICATIONS_FILE: &str = "notifications.db";
 const MAX_SNAPSHOT_BYTES: usize = 32 * 1024 * 1024;
 /// The most notifications that are read for a snapshot, whether they match or not: it is one transaction, which pins the log.
 const MAX_SNAPSHOT_PAGES: usize = 50;
+
+/// How long a check for damage may take where its caller has no deadline: meanwhile the log cannot be reset.
+const CHECK_LIMIT: Duration = Duration::from_secs(30);
 
 /// What the store asks of the machine around it. Functions, so that a test can fill a disk without doing it.
 pub struct Surroundings {
@@ -84,6 +89,8 @@ pub struct SqliteStore {
     schema_version: i64,
     writer: Writer,
     readers: Readers,
+    /// Held by the one check for damage that runs: each takes a reader, and there are few.
+    checking: Mutex<()>,
 }
 
 impl SqliteStore {
@@ -107,6 +114,7 @@ impl SqliteStore {
             schema_version,
             writer,
             readers,
+            checking: Mutex::new(()),
         })
     }
 
@@ -119,6 +127,17 @@ impl SqliteStore {
     pub fn close(&self) {
         self.readers.close();
         self.writer.stop();
+    }
+
+    /// Says whether [`SqliteStore::hint`] will be called for each write to the log. Otherwise the writer looks for commits by other programs
+    /// all the time while somebody follows the journal.
+    pub fn set_hinted(&self, hinted: bool) {
+        self.writer.set_hinted(hinted);
+    }
+
+    /// Says that somebody has written to the log: a commit by another program may come.
+    pub fn hint(&self) {
+        self.writer.hint();
     }
 
     pub(super) fn writer(&self) -> &Writer {
@@ -279,6 +298,9 @@ impl NotificationStore for SqliteStore {
     }
 
     async fn changes_after(&self, after: i64, limit: usize) -> Result<Vec<SharedChange>> {
+        if let Some(changes) = self.writer.shared().ahead_after(after, limit) {
+            return Ok(changes);
+        }
         let (epoch, head) = (Arc::clone(&self.epoch), self.published());
         self.readers
             .follow(move |connection| {
@@ -396,10 +418,50 @@ impl StoreAdmin for SqliteStore {
         mode: CheckpointMode,
         deadline: Option<Instant>,
     ) -> Result<CheckpointOutcome> {
-        if !database.is_empty() && database != NOTIFICATIONS_FILE {
-            let rule = format!("there is no such database; one is: {NOTIFICATIONS_FILE}");
-            return Err(Error::invalid("database", rule));
-        }
+        known(database)?;
         self.writer.checkpoint(mode, deadline).await
     }
+
+    async fn check_integrity(
+        &self,
+        check: IntegrityCheck,
+        deadline: Option<Instant>,
+    ) -> Result<IntegrityReport> {
+        known(&check.database)?;
+        let _checking = self.checking.lock().await;
+        let end = deadline.unwrap_or_else(|| Instant::now() + CHECK_LIMIT);
+        // The thread that reads would go on when nobody waits for it any more.
+        let dropped = CancellationToken::new();
+        let _guard = dropped.clone().drop_guard();
+        let look = integrity::Look {
+            depth: check.depth,
+            limit: check.limit,
+            now: check.now,
+        };
+        let stop = move || dropped.is_cancelled() || Instant::now() >= end;
+        let seen = self
+            .readers
+            .read(move |connection| Ok(integrity::examine(connection, look, stop)?))
+            .await?;
+        let database = NOTIFICATIONS_FILE;
+        let finding = |(kind, text)| IntegrityFinding {
+            database: database.to_owned(),
+            kind,
+            text,
+        };
+        Ok(IntegrityReport {
+            findings: seen.findings.into_iter().map(finding).collect(),
+            complete: seen.complete,
+            databases: vec![database.to_owned()],
+        })
+    }
+}
+
+/// Refuses the name of a database that there is not; the empty one means whichever there are.
+fn known(database: &str) -> Result<()> {
+    if database.is_empty() || database == NOTIFICATIONS_FILE {
+        return Ok(());
+    }
+    let rule = format!("there is no such database; one is: {NOTIFICATIONS_FILE}");
+    Err(Error::invalid("database", rule))
 }

@@ -21,6 +21,7 @@ use crate::domain::notification::store::{Call, ListQuery, NotificationStore};
 use crate::domain::notification::{Notification, NotificationType, Priority, State};
 use crate::domain::word::Word;
 
+mod against_the_model;
 mod consumer;
 mod faults;
 
@@ -49,6 +50,11 @@ impl Bench {
     }
 
     fn open_in(directory: TempDir) -> Self {
+        Self::open_with(directory, Duration::from_millis(2))
+    }
+
+    /// A store that looks for foreign commits every `idle_poll` unless somebody follows the journal and expects one.
+    fn open_with(directory: TempDir, idle_poll: Duration) -> Self {
         let disk = Arc::new(AtomicU64::new(u64::MAX));
         let free = Arc::clone(&disk);
         let located = Located {
@@ -76,7 +82,7 @@ impl Bench {
             busy_timeout: Duration::from_secs(30),
             busy_attempts: 3,
             followed_poll: Duration::from_millis(2),
-            idle_poll: Duration::from_millis(2),
+            idle_poll,
             look_interval: Duration::from_millis(5),
             checkpoint_frames: 500,
             truncate_frames: 10_000,
@@ -89,6 +95,16 @@ impl Bench {
             disk,
             database,
         }
+    }
+
+    /// Closes the store and opens it again.
+    fn reopen(self) -> Self {
+        let Self {
+            directory, store, ..
+        } = self;
+        assert_eq!(Arc::strong_count(&store), 1, "somebody still holds it");
+        drop(store);
+        Self::open_in(directory)
     }
 
     /// A connection such as direct tooling makes.
@@ -238,6 +254,40 @@ async fn each_foreign_change_is_one_event_in_order() {
         ["one", "one", "replaced", "replaced", "again", "again"]
     );
     assert!(changes.iter().all(|change| change.has_content));
+}
+
+#[tokio::test]
+async fn a_hint_is_enough_to_notice_a_foreign_commit_while_the_store_does_not_look() {
+    const NEVER: Duration = Duration::from_secs(3_600);
+    let bench = Bench::open_with(tempfile::tempdir().expect("a directory"), NEVER);
+    bench.store.set_hinted(true);
+    bench.store.set_followed(true);
+    bench
+        .foreign()
+        .execute_batch(&insert("one"))
+        .expect("inserted");
+    bench.store.hint();
+    let kinds = bench.kinds_through(0, 1).await;
+    assert_eq!(kinds, [(1, ChangeKind::Created)]);
+}
+
+#[tokio::test]
+async fn what_the_writer_reads_ahead_is_what_a_reader_reads() {
+    let bench = Bench::open();
+    bench.create("one").await.expect("created");
+    bench.store.set_followed(true);
+    bench.create("two").await.expect("created");
+    let ahead = bench
+        .store
+        .writer()
+        .shared()
+        .ahead_after(1, 10)
+        .expect("read ahead");
+    assert!(bench.store.writer().shared().ahead_after(0, 10).is_none());
+    // From further back everything comes from a reader.
+    let read = bench.store.changes_after(0, 10).await.expect("read");
+    assert_eq!(read.len(), 2);
+    assert_eq!(ahead, read[1..]);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use super::checkpoint;
 use super::connection::check_library;
 use super::failure::{OpenError, Severity, severity};
 use super::job::Job;
+use super::journal;
 use super::lock;
 use super::opened::{Identity, Open, open_file, reopen_file};
 use super::schema::{Expected, NOTIFICATIONS};
@@ -19,7 +20,9 @@ use super::store::Options;
 use super::writer::{Message, Opening, RETRY_AFTER, Shared, receive};
 use crate::data_dir::DataDirError;
 use crate::domain::admin::{CheckpointMode, CheckpointOutcome};
+use crate::domain::change::SharedChange;
 use crate::domain::error::{Error, Result};
+use crate::failpoint::failpoint;
 
 /// How long without a write before the rest of the log is moved into the file. Not sooner: the next write then begins the log anew, which
 /// costs a second sync.
@@ -32,6 +35,9 @@ const FOREIGN_ACTIVITY: Duration = Duration::from_secs(5);
 const FOREIGN_GAP: Duration = Duration::from_millis(1);
 /// How long the writer works without a gap while it knows of no other process: one that has never got the lock is not known either.
 const LONGEST_RUN: Duration = Duration::from_millis(25);
+
+/// The most changes that the writer reads for those who follow the journal.
+const READ_AHEAD: i64 = 4;
 
 /// Why nothing is written between an error and the next attempt to open the file.
 const REOPENING: &str = "it is being opened again after an error";
@@ -128,7 +134,8 @@ impl WriterThread {
     }
 
     fn pause(&self) -> Duration {
-        let poll = if self.shared.followed.load(Ordering::Acquire) {
+        let is_followed = self.shared.followed.load(Ordering::Acquire);
+        let poll = if is_followed && !self.shared.is_quiet() {
             self.options.followed_poll
         } else {
             self.options.idle_poll
@@ -196,6 +203,7 @@ impl WriterThread {
 
     /// Runs `jobs` in the transaction that has begun, and commits it.
     fn transact(&mut self, jobs: Vec<Box<dyn Job>>) {
+        failpoint!("begun");
         let Some((foreign, jobs)) = self.notice_others(jobs) else {
             return;
         };
@@ -213,6 +221,7 @@ impl WriterThread {
             let reason = REOPENING.to_owned();
             return fail(jobs, &Error::DatabaseUnavailable { reason });
         }
+        failpoint!("undone");
         let Some(jobs) = self.begin(jobs) else { return };
         let Some((foreign, jobs)) = self.notice_others(jobs) else {
             return;
@@ -227,6 +236,7 @@ impl WriterThread {
     /// Begins a transaction for `jobs`, which are returned where that succeeds and answered where it does not.
     fn begin(&mut self, jobs: Vec<Box<dyn Job>>) -> Option<Vec<Box<dyn Job>>> {
         let open = self.open.as_ref()?;
+        failpoint!("before-begin");
         match lock::begin(&open.connection, &self.options, &self.shared, &jobs) {
             Ok(true) => return Some(jobs),
             Ok(false) => fail(
@@ -259,9 +269,12 @@ impl WriterThread {
     /// Commits what `ran` did, and answers.
     fn commit(&mut self, foreign: bool, ran: Ran) {
         let Some(open) = &self.open else { return };
+        let ahead = self.read_ahead(open);
         match open.commit(foreign || !ran.done.is_empty(), foreign) {
             Ok(head) => {
+                self.shared.keep_ahead(ahead);
                 self.published(head, ran.done.len(), foreign);
+                failpoint!("published");
                 self.answer(ran);
             }
             Err(error) => {
@@ -275,6 +288,23 @@ impl WriterThread {
         }
     }
 
+    /// Reads the few changes that the transaction has made, for those who follow the journal: a reader would first have to be woken, and to
+    /// read from the log what this connection has at hand. Many changes are left to a reader, beside which the writer can go on.
+    fn read_ahead(&self, open: &Open) -> Vec<SharedChange> {
+        if !self.shared.followed.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let after = *self.shared.head.borrow();
+        let changes = journal::last(&open.connection).and_then(|head| {
+            if !(1..=READ_AHEAD).contains(&(head - after)) {
+                return Ok(Vec::new());
+            }
+            journal::read(&open.connection, after, head)
+        });
+        // Whoever follows will read for himself, and hear of the error.
+        changes.unwrap_or_default()
+    }
+
     /// Tells the callers what became of their jobs, after the commit. A task of the runtime does it, which is woken once for all of them:
     /// each answer from this thread would wake it anew, with a system call.
     fn answer(&self, ran: Ran) {
@@ -283,6 +313,7 @@ impl WriterThread {
             ran.failed
                 .into_iter()
                 .for_each(|(job, error)| job.fail(error));
+            failpoint!("answered");
         };
         match &self.runtime {
             Some(runtime) => drop(runtime.spawn(async { answer() })),
@@ -534,6 +565,7 @@ impl WriterThread {
                 reason: REOPENING.to_owned(),
             });
         };
+        failpoint!("before-checkpoint");
         let outcome = match checkpoint::checkpoint(&open.connection, mode) {
             Ok(outcome) => outcome,
             Err(error) if severity(&error) == Severity::Busy => {
@@ -546,6 +578,7 @@ impl WriterThread {
                 return Err(reason);
             }
         };
+        failpoint!("checkpointed");
         // Also when a reader kept it from finishing: an idle writer must not try again without end.
         self.checkpointed = checkpoint::frames();
         self.shared

@@ -19,10 +19,14 @@ use super::store::Options;
 use super::thread::WriterThread;
 use crate::data_dir::FileIdentity;
 use crate::domain::admin::{CheckpointMode, CheckpointOutcome};
+use crate::domain::change::SharedChange;
 use crate::domain::error::{Error, Result};
 
 /// What a caller is told to wait before it tries again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long after a write to the log a commit by another process is expected: a sync may take that long.
+const HINT_HOLDS: Duration = Duration::from_secs(1);
 
 /// What the writer thread is asked to do.
 pub(super) enum Message {
@@ -40,6 +44,12 @@ pub(super) struct Shared {
     pub(super) head: watch::Sender<i64>,
     /// Whether somebody follows the journal.
     pub(super) followed: AtomicBool,
+    /// Whether somebody tells us of writes to the log, see [`Shared::is_quiet`].
+    hinted: AtomicBool,
+    /// When the log was last written to, as far as somebody told.
+    last_hint: Mutex<Option<Instant>>,
+    /// The last changes, where the writer has read them ahead.
+    ahead: Mutex<Vec<SharedChange>>,
     /// Whether the writer should end.
     pub(super) stopping: AtomicBool,
     /// Whether the daemon will stop soon: a lock that another process holds is not waited for any more.
@@ -65,6 +75,9 @@ impl Shared {
         Self {
             head: watch::Sender::new(head),
             followed: AtomicBool::new(false),
+            hinted: AtomicBool::new(false),
+            last_hint: Mutex::new(None),
+            ahead: Mutex::new(Vec::new()),
             stopping: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
             depth: AtomicUsize::new(0),
@@ -75,6 +88,33 @@ impl Shared {
             last_checkpoint: AtomicI64::new(0),
             unwritable: Mutex::new(None),
         }
+    }
+
+    /// Whether the log is known not to have been written to for a while: then nobody can have committed.
+    ///
+    /// A hint may come long before the commit that it announces, when the disk is slow.
+    pub(super) fn is_quiet(&self) -> bool {
+        let hint = *self
+            .last_hint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.hinted.load(Ordering::Acquire) && hint.is_none_or(|hint| hint.elapsed() >= HINT_HOLDS)
+    }
+
+    /// Keeps `changes`, which end with the head that is about to be published, for those who follow.
+    pub(super) fn keep_ahead(&self, changes: Vec<SharedChange>) {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = changes;
+    }
+
+    /// At most `limit` changes after `after`, where they have been read ahead and are published.
+    pub(super) fn ahead_after(&self, after: i64, limit: usize) -> Option<Vec<SharedChange>> {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = *self.head.borrow();
+        let is_published = ahead.last().is_some_and(|last| last.sequence <= head);
+        let start = ahead
+            .iter()
+            .position(|change| change.sequence == after + 1)?;
+        is_published.then(|| ahead[start..].iter().take(limit).cloned().collect())
     }
 
     /// Why writes are refused, if they are.
@@ -174,6 +214,23 @@ impl Writer {
         self.shared.followed.store(followed, Ordering::Release);
         if followed {
             // A full queue wakes the thread as well.
+            drop(self.send(Message::Nudge));
+        }
+    }
+
+    /// Says whether [`Writer::hint`] will be called for each write to the log, by whoever.
+    pub(super) fn set_hinted(&self, hinted: bool) {
+        self.shared.hinted.store(hinted, Ordering::Release);
+    }
+
+    /// Says that somebody has written to the log, and may commit soon.
+    pub(super) fn hint(&self) {
+        *self
+            .shared
+            .last_hint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        if self.shared.followed.load(Ordering::Acquire) {
             drop(self.send(Message::Nudge));
         }
     }

@@ -2,23 +2,29 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use barista_client::pb::notification::v1::{Notification, StartAt, WatchNotificationsRequest};
 use barista_client::{Autostart, Client, ConnectOptions, Error, SessionKey};
 use rustix::process::Signal;
 
+use super::journal::Journal;
+use super::recorder::SharedHistory;
 use super::{Foreign, Home, Process, Raw, Recorder, answer, from, question, soon};
 
 /// The real daemon in a process of its own, on a temporary data directory, and a client of it.
 ///
-/// At the end of every test it is stopped in an orderly way, and must have left a sound database with a journal without gaps.
+/// At the end of every test it is stopped in an orderly way, and must have left a sound database with a journal without gaps. Then all that
+/// its watchers were told is checked against that journal.
 pub(crate) struct TestDaemon {
     // Dropped in this order: the client before the process, the directory last.
     client: Client,
     process: Process,
     /// The first sequence that the journal must still have at the end.
     oldest: i64,
+    /// What each watcher was told.
+    histories: Mutex<Vec<SharedHistory>>,
     home: Home,
 }
 
@@ -42,6 +48,7 @@ impl TestDaemon {
             client,
             process,
             oldest: 1,
+            histories: Mutex::default(),
             home,
         }
     }
@@ -121,7 +128,10 @@ impl TestDaemon {
 
     /// Follows as `request` says, and has begun when this returns.
     pub(crate) async fn follow(&self, request: WatchNotificationsRequest) -> Recorder {
-        Recorder::start(&self.client, request).await
+        let recorder = Recorder::start(&self.client, request).await;
+        let mut histories = self.histories.lock().expect("no panic");
+        histories.push(recorder.history());
+        recorder
     }
 
     /// Follows as `request` says, which is refused.
@@ -148,9 +158,28 @@ impl TestDaemon {
         ready(&self.process).await;
     }
 
+    /// Starts a daemon where one has ended, and kills it after `time`, be it ready or not.
+    pub(crate) async fn kill_after(&mut self, time: Duration) {
+        self.process = self.home.spawn();
+        // Any moment is a good one: nothing is waited for here.
+        tokio::time::sleep(time).await;
+        self.kill().await;
+    }
+
+    /// Starts a daemon where one has ended, which will end at `point`: see [`Home::spawn_armed`].
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn spawn_armed(&mut self, point: &str, time: u64) {
+        self.process = self.home.spawn_armed(point, time);
+    }
+
     /// Says that this test removes the changes before `sequence`; the journal must begin there at the end.
     pub(crate) fn expect_journal_from(&mut self, sequence: i64) {
         self.oldest = sequence;
+    }
+
+    /// Says that this test gives the database another epoch: what watchers were told so far cannot be checked against its journal.
+    pub(crate) fn expect_another_epoch(&mut self) {
+        self.histories.get_mut().expect("no panic").clear();
     }
 }
 
@@ -189,6 +218,12 @@ impl Drop for TestDaemon {
             "the daemon ended with {status}: {}",
             self.process.said()
         );
-        self.home.foreign().check_soundness(self.oldest);
+        let foreign = self.home.foreign();
+        foreign.check_soundness(self.oldest);
+        let journal = Journal::read(&foreign);
+        for history in self.histories.get_mut().expect("no panic") {
+            let verdict = history.lock().check(&journal);
+            verdict.unwrap_or_else(|fault| panic!("a watch broke its promise: {fault:?}"));
+        }
     }
 }

@@ -86,6 +86,14 @@ impl Home {
         Process::spawn(self.command(), self.path())
     }
 
+    /// Starts a daemon here that ends when it comes to `point` for the `time`th time.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn spawn_armed(&self, point: &str, time: u64) -> Process {
+        let mut command = self.command();
+        command.env("BARISTA_TEST_FAILPOINT", format!("{point}:{time}"));
+        Process::spawn(command, self.path())
+    }
+
     /// Runs a daemon that is expected to refuse to start; returns its exit code and its last words.
     pub(crate) async fn refusal(&self) -> (i32, String) {
         self.refusal_of(self.command()).await

@@ -1,16 +1,21 @@
 //! What every story needs: a daemon, a watcher that checks what it sees, and direct tooling.
 
+mod crowd;
 mod daemon;
 mod foreign;
+mod history;
 mod home;
+mod journal;
 mod process;
 mod raw;
 mod recorder;
 mod requests;
+mod seed;
 
 use std::future::Future;
 use std::time::Duration;
 
+pub(crate) use crowd::Crowd;
 pub(crate) use daemon::TestDaemon;
 pub(crate) use foreign::Foreign;
 pub(crate) use home::Home;
@@ -20,6 +25,7 @@ pub(crate) use recorder::Recorder;
 pub(crate) use requests::{
     answer, by_id, every, from, info, move_to, number, only, question, titles, uuid,
 };
+pub(crate) use seed::{Seed, is_long};
 
 /// How long anything may take before a test counts as hung. No test passes or fails by how fast something is.
 pub(crate) const HANG: Duration = Duration::from_secs(120);

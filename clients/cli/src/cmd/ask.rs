@@ -1,26 +1,27 @@
 //! `barista ask`: asks a question, waits, and prints the response.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
+use barista_client::pb::error::v1::ErrorReason;
 use barista_client::pb::notification::v1::create_notification_request::Expiration;
 use barista_client::pb::notification::v1::{
-    CreateNotificationRequest, Notification, NotificationType, Option as Choice, Priority,
+    CreateNotificationRequest, Notification, NotificationType, Option as Choice,
 };
 use barista_client::{Client, WaitOutcome};
 use clap::Args;
 
 use crate::app::App;
+use crate::cmd::draft::{self, DraftArgs};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::identity::{self, AgentArgs, SURFACE};
 use crate::signals::Stop;
-use crate::{input, outcome, text, words};
+use crate::waiting::Teller;
+use crate::{input, outcome, waiting};
 
 /// Ask a question, wait, and print the response.
 ///
 /// Only the response is on stdout. Exit code 0: answered; 3: answered "no"; 7: ended without a response; 124: --wait ran out, and the
-/// question stays open.
+/// question stays open. If the daemon is stopped meanwhile, ask waits until it runs again.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: answer=$(barista ask \"Install pandas 2.0?\" --option approve --option deny)"
@@ -40,15 +41,6 @@ pub(crate) struct Ask {
     /// Allow several options
     #[arg(long, requires = "options")]
     multiple: bool,
-    /// How urgent it is
-    #[arg(long, short, default_value = "normal", value_parser = words::parser(words::PRIORITIES))]
-    priority: Priority,
-    /// A file with a JSON object of details; - reads stdin
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    context: Option<PathBuf>,
-    /// A label; may be repeated
-    #[arg(long = "tag", value_name = "TAG")]
-    tags: Vec<String>,
     /// When the question expires if nobody responds, as in 2h
     #[arg(long, value_name = "SPAN", value_parser = input::limit)]
     expires: Option<Duration>,
@@ -61,11 +53,8 @@ pub(crate) struct Ask {
     /// Do not wait; print the question's id
     #[arg(long)]
     no_wait: bool,
-    /// A UUID that makes a repetition safe: the same one asks the same question only once
-    #[arg(long, value_name = "UUID")]
-    request_id: Option<String>,
     #[command(flatten)]
-    agent: AgentArgs,
+    draft: DraftArgs,
 }
 
 /// Reads `NAME[:LABEL]`.
@@ -90,47 +79,21 @@ impl Ask {
             .await
             .map_err(|error| Failure::call("cannot ask", &error))?;
         if no_wait {
-            if app.output.json {
-                app.output.message(&question)?;
-            } else {
-                app.output.value(&question.id.to_string())?;
-            }
+            draft::print(app, &question)?;
             return Ok(Exit::Done);
         }
         // Whoever reads that it waits may interrupt it from then on.
         let stop = Stop::listen()?;
-        app.output.note(&waiting(&question));
+        app.output.note(&waiting::announcement(&question));
         wait(app, &client, question.id, limit, stop).await
     }
 
     fn request(self) -> Result<CreateNotificationRequest> {
-        let both = self.message.as_deref() == Some("-")
-            && self
-                .context
-                .as_deref()
-                .is_some_and(|path| path.as_os_str() == "-");
-        if both {
-            return Err(Failure::usage(
-                "cannot ask",
-                "only one of --message and --context can read stdin",
-            ));
-        }
-        let agent = self.agent.resolve(&identity::system);
+        let kind = NotificationType::Question;
+        let draft = self
+            .draft
+            .request("cannot ask", kind, self.title, self.message)?;
         Ok(CreateNotificationRequest {
-            request_id: self.request_id.unwrap_or_default(),
-            r#type: NotificationType::Question.into(),
-            priority: self.priority.into(),
-            title: self.title,
-            message: self
-                .message
-                .map_or_else(|| Ok(String::new()), input::text)?,
-            context: self
-                .context
-                .map_or_else(|| Ok(String::new()), |path| input::file(&path))?,
-            agent: agent.agent,
-            session: agent.session,
-            project: agent.project,
-            tags: self.tags,
             options: self.options,
             allow_multiple: self.multiple,
             allow_text: self.text,
@@ -138,28 +101,9 @@ impl Ask {
                 .expires
                 .map(|span| Expiration::Ttl(input::duration(span))),
             default_response: self.default.unwrap_or_default(),
-            surface: SURFACE.to_owned(),
+            ..draft
         })
     }
-}
-
-/// Says that it waits, and how to answer.
-fn waiting(question: &Notification) -> String {
-    let id = question.id;
-    let answer = question.options.first().map_or_else(
-        || "TEXT".to_owned(),
-        |option| shell_word(&text::line(&option.name)),
-    );
-    format!("Waiting for a response to #{id}. Answer with: barista respond {id} {answer}")
-}
-
-/// The text as one word of a shell.
-fn shell_word(text: &str) -> String {
-    let plain = |char: char| char.is_ascii_alphanumeric() || "-_./:@%+,".contains(char);
-    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Waits for the end of one question and prints its response.
@@ -170,8 +114,9 @@ async fn wait(
     limit: Option<Duration>,
     mut stop: Stop,
 ) -> Result<Exit> {
+    let teller = Teller::new(&app.output);
     let ended = tokio::select! {
-        ended = client.wait(id, limit) => ended,
+        ended = client.wait_telling(id, limit, |notice| teller.tell(notice)) => ended,
         exit = stop.signal() => {
             app.output.note(&format!(
                 "Question #{id} stays open. Wait again with: barista wait {id}   Withdraw it with: barista cancel {id}"
@@ -188,7 +133,10 @@ async fn wait(
             ));
             Ok(Exit::TimedOut)
         }
-        Err(error) => Err(Failure::call(format!("cannot wait for #{id}"), &error).next(resume)),
+        Err(error) if error.reason() == ErrorReason::NotificationNotFound => {
+            Err(waiting::failure(id, &error))
+        }
+        Err(error) => Err(waiting::failure(id, &error).next(resume)),
     }
 }
 
@@ -218,30 +166,5 @@ mod tests {
         );
         assert!(choice("deny").expect("an option").description.is_empty());
         assert!(choice(":label").is_err());
-    }
-
-    #[test]
-    fn the_hint_can_be_pasted_into_a_shell() {
-        let question = |name: &str| Notification {
-            id: 12,
-            options: vec![Choice {
-                name: name.to_owned(),
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
-        assert_eq!(
-            waiting(&question("approve")),
-            "Waiting for a response to #12. Answer with: barista respond 12 approve"
-        );
-        assert!(waiting(&question("don't; rm")).ends_with(r"12 'don'\''t; rm'"));
-        assert!(waiting(&question("-x")).ends_with("'-x'"));
-        assert!(
-            waiting(&Notification {
-                id: 3,
-                ..Default::default()
-            })
-            .ends_with("respond 3 TEXT")
-        );
     }
 }

@@ -10,8 +10,8 @@ use clap::Args;
 use crate::app::App;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::identity::{self, ResponderArgs, SURFACE};
-use crate::{complete, input, words};
+use crate::identity::{ResponderArgs, SURFACE};
+use crate::{complete, input, text, words};
 
 /// Mark notifications as read. They stay open.
 #[derive(Debug, Args)]
@@ -95,16 +95,15 @@ impl Which {
     where
         F: AsyncFn(&Client, i64, String, String) -> Result<Notification, Error>,
     {
-        let actor = self.actor.resolve(&identity::system);
+        let actor = self.actor.name();
         let client = app.client().await?;
         let mut first_failure = None;
         for id in self.ids {
+            // The change itself says nothing of whether it was needed.
+            let before = client.get_notification(id).await.ok();
             match change(&client, id, actor.clone(), SURFACE.to_owned()).await {
                 Ok(notification) if app.output.json => app.output.message(&notification)?,
-                Ok(notification) => {
-                    app.output
-                        .note(&format!("#{id} is {}.", words::state(&notification)));
-                }
+                Ok(notification) => app.output.note(&remark(before.as_ref(), &notification)),
                 Err(error) => {
                     let failure = Failure::call(format!("cannot {verb} #{id}{rest}"), &error);
                     app.output.complain(&failure.report().unwrap_or_default());
@@ -114,4 +113,17 @@ impl Which {
         }
         first_failure.map_or(Ok(Exit::Done), |exit| Err(Failure::Reported(exit)))
     }
+}
+
+/// What became of a notification, or that it was so before.
+fn remark(before: Option<&Notification>, after: &Notification) -> String {
+    let (id, state) = (after.id, words::state(after));
+    if before.is_none_or(|before| words::state(before) != state) {
+        return format!("#{id} is {state}.");
+    }
+    let by = match text::line(&after.closed_by).as_str() {
+        "" => String::new(),
+        closed_by => format!(" by {closed_by}"),
+    };
+    format!("#{id} was {state} before{by}; nothing has changed.")
 }

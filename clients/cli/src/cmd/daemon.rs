@@ -13,6 +13,7 @@ use rustix::process::Pid;
 
 use crate::app::App;
 use crate::cmd::status::Status;
+use crate::doctor::check::{self, Checked, Depth};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::log_file::LogFile;
@@ -31,9 +32,9 @@ const FOLLOW: Duration = Duration::from_millis(250);
 pub(crate) enum Daemon {
     /// Start it in the background, unless it runs already
     Start,
-    /// Stop it: what it has accepted is stored first
+    /// Stop it: what it has accepted is stored first. Who waits or watches goes on when it runs again, and does not start it
     Stop,
-    /// Stop it, if it runs, and start it
+    /// Stop it, if it runs, and start it. With a mistake in the configuration, the one that runs is left alone
     Restart,
     Run(Run),
     Status(Status),
@@ -64,10 +65,7 @@ impl Daemon {
         match self {
             Self::Start => start(app).await,
             Self::Stop => stop(app).await,
-            Self::Restart => {
-                stop(app).await?;
-                start(app).await
-            }
+            Self::Restart => restart(app).await,
             Self::Run(run) => run.run(app),
             Self::Status(status) => status.run(app).await,
             Self::Logs(logs) => logs.run(app).await,
@@ -87,11 +85,7 @@ async fn running(app: &App) -> Result<Option<Client>> {
 async fn start(app: &App) -> Result<Exit> {
     let (client, verb) = match running(app).await? {
         Some(client) => (client, "runs already"),
-        None if app.socket.is_some() => {
-            let why = "--socket names the socket of a daemon that somebody else starts";
-            let failure = Failure::usage("cannot start the daemon", why);
-            return Err(failure.next("barista daemon start --data-dir DIR".to_owned()));
-        }
+        None if app.socket.is_some() => return Err(not_ours("start")),
         // Asked for in so many words, so --no-autostart does not matter.
         None => (
             app.connect(Autostart::Allowed { daemon: None }).await?,
@@ -106,6 +100,38 @@ async fn start(app: &App) -> Result<Exit> {
         client.socket().display()
     ));
     Ok(Exit::Done)
+}
+
+/// The failure to start a daemon where only a socket is known.
+fn not_ours(verb: &str) -> Failure {
+    let why = "--socket names the socket of a daemon that somebody else starts";
+    let failure = Failure::usage(format!("cannot {verb} the daemon"), why);
+    failure.next(format!("barista daemon {verb} --data-dir DIR"))
+}
+
+/// Whatever would keep the new daemon from starting is found while the old one still serves.
+async fn restart(app: &App) -> Result<Exit> {
+    if app.socket.is_some() {
+        return Err(not_ours("restart"));
+    }
+    let checked = check::run(app, Depth::Config).await;
+    let what = "cannot restart the daemon, so nothing was stopped";
+    if let Checked::Missing = checked {
+        let why = "there is no baristad beside barista or on PATH";
+        let failure = Failure::new(Exit::Unreachable, what, why);
+        return Err(failure.next("install it beside barista".to_owned()));
+    }
+    if let Some(problem) = checked.problem() {
+        let exit = match &*problem.check {
+            "configuration" => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        let failure = Failure::new(exit, what, &problem.text);
+        let next = problem.remedy.clone();
+        return Err(failure.next(next.unwrap_or_else(|| "barista doctor".to_owned())));
+    }
+    stop(app).await?;
+    start(app).await
 }
 
 async fn stop(app: &App) -> Result<Exit> {

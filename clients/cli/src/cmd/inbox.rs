@@ -11,9 +11,12 @@ use clap::Args;
 use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
+use crate::cmd::watch::interruption;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::signals::Stop;
+use crate::output::Window;
+use crate::screen::Screen;
+use crate::signals::{self, Stop};
 use crate::time::Clock;
 use crate::{json, listing, render, words};
 
@@ -21,8 +24,8 @@ use crate::{json, listing, render, words};
 const GATHER: Duration = Duration::from_millis(50);
 /// How often the screen is drawn again only because time passes.
 const REFRESH: Duration = Duration::from_secs(30);
-/// Moves the cursor home and clears the screen with its scroll-back left alone.
-const CLEAR: &str = "\x1b[H\x1b[2J";
+/// The last line of a window that stays.
+const LEAVE: &str = "Ctrl-C leaves";
 
 /// List notifications by priority, the open ones unless told otherwise.
 #[derive(Debug, Args)]
@@ -38,7 +41,7 @@ pub(crate) struct Inbox {
     /// How many at most
     #[arg(long, short = 'n', default_value_t = 50, value_name = "N", value_parser = limit)]
     limit: usize,
-    /// Stay, and draw again on every change
+    /// Stay, and draw again on every change: as much as fits the window
     #[arg(long, short, conflicts_with = "json")]
     watch: bool,
 }
@@ -150,59 +153,113 @@ impl Inbox {
     }
 
     async fn follow(self, app: &App) -> Result<Exit> {
-        if app.output.columns() == usize::MAX {
+        if app.output.window().is_none() {
             return Err(Failure::usage("cannot draw", "stdout is not a terminal")
                 .next("barista watch, to follow changes line by line".to_owned()));
         }
         let mut stop = Stop::listen()?;
+        let mut resized = signals::resized()?;
         let client = app.client().await?;
         let request = WatchNotificationsRequest {
             start_at: StartAt::Now.into(),
             ..Default::default()
         };
         let mut watch = client.watch(request);
+        let screen = Screen::take(&app.output)?;
+        let mut away: Option<String> = None;
         loop {
-            let lost = tokio::select! {
-                drawn = self.draw(app, &client) => drawn.err(),
-                exit = stop.signal() => return Ok(exit),
+            let drawn = match &away {
+                // A call would start a daemon that somebody stopped.
+                Some(why) => screen.show(&page(why)),
+                None => tokio::select! {
+                    drawn = self.draw(app, &client, &screen) => drawn,
+                    exit = stop.signal() => return Ok(exit),
+                },
             };
-            if let Some(failure) = lost {
+            match drawn {
+                Ok(()) => {}
+                Err(Failure::ClosedPipe) => return Ok(Exit::Done),
                 // A daemon that restarts is back soon; the watch says when.
-                app.output.complain(&failure.report().ok_or(failure)?);
+                Err(failure) => screen.show(&page(&failure.report().unwrap_or_default()))?,
             }
             tokio::select! {
-                changed = change(&mut watch) => changed?,
+                changed = change(&mut watch, away.is_some()) => away = changed?,
+                _ = resized.recv() => {}
                 exit = stop.signal() => return Ok(exit),
             }
         }
     }
 
-    async fn draw(&self, app: &App, client: &Client) -> Result<()> {
+    async fn draw(&self, app: &App, client: &Client, screen: &Screen<'_>) -> Result<()> {
         let list = self.list(client).await?;
-        let screen =
-            render::inbox::render(&list.notifications, &Clock::system(), app.output.columns());
-        let remark = self
-            .remark(&list)
-            .map_or_else(String::new, |remark| remark + "\n");
-        app.output.control(CLEAR)?;
-        app.output.print(&format!("{screen}{remark}"))
+        let Some(window) = app.output.window() else {
+            return Err(Failure::ClosedPipe);
+        };
+        // One line for how to leave, and one for what is not shown, though it may all fit.
+        let room = Window {
+            rows: window.rows.saturating_sub(2).max(1),
+            ..window
+        };
+        let (mut text, shown) = render::inbox::fitting(&list.notifications, &Clock::system(), room);
+        match list.notifications.len() - shown {
+            0 => text.extend(self.remark(&list)),
+            missing => text.push_str(&hidden(missing, !list.next_page_token.is_empty())),
+        }
+        screen.show(&page(&text))
     }
 }
 
-/// Waits until something changed, or long enough for the ages on the screen to be old.
-async fn change(watch: &mut Watch) -> Result<()> {
-    let mut until = Instant::now() + REFRESH;
-    let mut gathering = false;
-    while let Ok(item) = timeout_at(until, watch.next()).await {
-        let item = item.map_err(|error| Failure::call("cannot follow changes", &error))?;
-        match item {
-            Some(WatchItem::Event(_) | WatchItem::Resumed(_)) if !gathering => {
-                gathering = true;
-                until = Instant::now() + GATHER;
-            }
+/// Says how many notifications the window is too small for; `more`: there are others, which were not even asked for.
+fn hidden(missing: usize, more: bool) -> String {
+    let at_least = if more { "at least " } else { "" };
+    format!("… and {at_least}{missing} more that do not fit; barista inbox lists them")
+}
+
+/// `text` with the last line of a window.
+fn page(text: &str) -> String {
+    let text = text.trim_end_matches('\n');
+    if text.is_empty() {
+        return LEAVE.to_owned();
+    }
+    format!("{text}\n{LEAVE}")
+}
+
+/// Waits until something changed, or long enough for the ages on the screen to be old. `away`: the daemon is, so it waits until it is back.
+/// Returns why the daemon has gone away where it has.
+async fn change(watch: &mut Watch, away: bool) -> Result<Option<String>> {
+    let refresh = (!away).then(|| Instant::now() + REFRESH);
+    let mut until = refresh;
+    loop {
+        let item = match until {
+            Some(until) => match timeout_at(until, watch.next()).await {
+                Ok(item) => item,
+                Err(_elapsed) => return Ok(None),
+            },
+            None => watch.next().await,
+        };
+        match item.map_err(|error| Failure::call("cannot follow changes", &error))? {
+            Some(WatchItem::Interrupted(error)) => return Ok(Some(interruption(&error))),
+            Some(WatchItem::Started(_) | WatchItem::Resumed(_)) if away => return Ok(None),
+            Some(WatchItem::Event(_)) if until == refresh => until = Some(Instant::now() + GATHER),
             Some(_) => {}
-            None => return Ok(()),
+            None => return Ok(None),
         }
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        assert!(hidden(12, false).contains("and 12 more"));
+        assert!(hidden(12, true).contains("and at least 12 more"));
+    }
+
+    #[test]
+    fn a_page_ends_with_how_to_leave_it_and_no_line_break() {
+        assert_eq!(page("a\nb\n"), "a\nb\nCtrl-C leaves");
+        assert_eq!(page(""), "Ctrl-C leaves");
+    }
 }

@@ -1,5 +1,6 @@
 //! `barista init`: makes a data directory for a project.
 
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -18,7 +19,8 @@ const IGNORE: &str = "*\n!.gitignore\n!barista.toml\n";
 
 /// Make a data directory for a project: DIR/data, with its configuration.
 ///
-/// Every command below DIR then uses it, as git uses the nearest .git. Nothing is overwritten.
+/// Every command in DIR or below then uses it, as git uses the nearest .git, unless --data-dir or BARISTA_DATA_DIR names another one. Nothing is
+/// overwritten.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
     /// The project
@@ -28,6 +30,7 @@ pub(crate) struct Init {
 
 impl Init {
     pub(crate) fn run(self, app: &App) -> Result<Exit> {
+        let is_new = !self.dir.exists();
         let data = self.dir.join("data");
         let config = data.join(barista_locate::CONFIG_FILE);
         fs::DirBuilder::new()
@@ -56,13 +59,42 @@ impl Init {
             Err(_) | Ok(()) => {}
         }
         let project = self.dir.canonicalize().unwrap_or(self.dir);
+        if is_new {
+            app.output
+                .note(&format!("Made the directory {}.", project.display()));
+        }
         app.output.note(&format!(
-            "Made data/{} and data/.gitignore. Every command in {} or below uses that data directory now.",
+            "Made data/{} and data/.gitignore. {}",
             barista_locate::CONFIG_FILE,
-            project.display()
+            who_uses_it(&project, |name| std::env::var_os(name))
         ));
         Ok(Exit::Done)
     }
+}
+
+/// Which commands use the data directory of `project` from now on, and which they do not use any more.
+fn who_uses_it(project: &Path, variable: impl Fn(&str) -> Option<OsString>) -> String {
+    let named = variable(barista_locate::DATA_DIR_VARIABLE).filter(|value| !value.is_empty());
+    let mut text = match named {
+        None => format!(
+            "Every command in {} or below uses that data directory now.",
+            project.display()
+        ),
+        Some(named) => format!(
+            "But {variable} is set and wins: commands use {} until you unset {variable}.",
+            named.display(),
+            variable = barista_locate::DATA_DIR_VARIABLE
+        ),
+    };
+    let outer = project.parent().and_then(barista_locate::project_data_dir);
+    if let Some(outer) = outer {
+        text.push_str(&format!(
+            " It hides the data directory of the project around it, {}, from everything in {}.",
+            outer.path.display(),
+            project.display()
+        ));
+    }
+    text
 }
 
 fn write_new(path: &Path, content: &str) -> io::Result<()> {
@@ -81,7 +113,7 @@ mod tests {
     use clap::Parser;
 
     fn init(directory: &Path) -> Exit {
-        let words = ["barista", "--quiet", "init"].map(std::ffi::OsString::from);
+        let words = ["barista", "--quiet", "init"].map(OsString::from);
         let words = words.into_iter().chain([directory.as_os_str().to_owned()]);
         crate::app::run(Cli::parse_from(words))
     }
@@ -95,6 +127,21 @@ mod tests {
         fs::write(&config, "mine").expect("written");
         assert_eq!(init(project.path()), Exit::Conflict);
         assert_eq!(fs::read_to_string(&config).expect("a file"), "mine");
+    }
+
+    #[test]
+    fn what_wins_over_a_project_and_what_it_hides_is_said() {
+        let outer = tempfile::tempdir().expect("a directory");
+        assert_eq!(init(outer.path()), Exit::Done);
+        let inner = outer.path().join("inner");
+        fs::create_dir(&inner).expect("a directory");
+        let told = |value: &str| who_uses_it(&inner, |_| Some(value.into()));
+        let hidden = outer.path().join("data").display().to_string();
+        assert!(told("").starts_with("Every command in "), "{}", told(""));
+        assert!(told("").contains(&hidden), "{}", told(""));
+        assert!(told("/elsewhere").contains("commands use /elsewhere until"));
+        let alone = who_uses_it(outer.path(), |_| None);
+        assert!(!alone.contains("hides"), "{alone}");
     }
 
     #[test]

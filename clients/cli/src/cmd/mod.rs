@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod consumer;
 pub(crate) mod daemon;
 pub(crate) mod doctor;
+pub(crate) mod draft;
 pub(crate) mod inbox;
 pub(crate) mod init;
 pub(crate) mod man;

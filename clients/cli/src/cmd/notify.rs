@@ -1,15 +1,14 @@
 //! `barista notify`: tells something that needs no response.
 
-use std::path::PathBuf;
-
-use barista_client::pb::notification::v1::{CreateNotificationRequest, NotificationType, Priority};
+use barista_client::pb::notification::v1::NotificationType;
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::app::App;
+use crate::cmd::draft::{self, DraftArgs};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::identity::{self, AgentArgs, SURFACE};
-use crate::{input, words};
+use crate::words;
 
 /// Tell something that needs no response, and print its id.
 #[derive(Debug, Args)]
@@ -21,60 +20,50 @@ pub(crate) struct Notify {
     title: String,
     /// The whole text; - reads stdin
     message: Option<String>,
+    /// The whole text, as ask takes it
+    #[arg(
+        long = "message",
+        short = 'm',
+        value_name = "TEXT",
+        conflicts_with = "message"
+    )]
+    text: Option<String>,
     /// What kind of thing it is
-    #[arg(long = "type", short = 't', value_name = "TYPE", default_value = "info", value_parser = words::parser(words::NOTICES))]
+    #[arg(long = "type", short = 't', value_name = "TYPE", default_value = "info", value_parser = kind())]
     kind: NotificationType,
-    /// How urgent it is
-    #[arg(long, short, default_value = "normal", value_parser = words::parser(words::PRIORITIES))]
-    priority: Priority,
-    /// A label; may be repeated
-    #[arg(long = "tag", value_name = "TAG")]
-    tags: Vec<String>,
-    /// A file with a JSON object of details
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    context: Option<PathBuf>,
-    /// A UUID that makes a repetition safe
-    #[arg(long, value_name = "UUID")]
-    request_id: Option<String>,
     #[command(flatten)]
-    agent: AgentArgs,
+    draft: DraftArgs,
+}
+
+/// Reads the type of a notice. A question is none, but it is what somebody may try who has not heard of `ask`.
+fn kind() -> impl TypedValueParser<Value = NotificationType> {
+    let notices = words::NOTICES
+        .iter()
+        .map(|(word, _)| PossibleValue::new(*word));
+    let question = PossibleValue::new("question").hide(true);
+    PossibleValuesParser::new(notices.chain([question])).try_map(|typed| {
+        words::NOTICES
+            .iter()
+            .find(|(word, _)| *word == typed)
+            .map(|(_, kind)| *kind)
+            .ok_or("questions are asked with `barista ask`, which waits for the response")
+    })
 }
 
 impl Notify {
     pub(crate) async fn run(self, app: &App) -> Result<Exit> {
-        let request = self.request()?;
+        let request = self.draft.request(
+            "cannot notify",
+            self.kind,
+            self.title,
+            self.message.or(self.text),
+        )?;
         let client = app.client().await?;
         let notification = client
             .create_notification(request)
             .await
             .map_err(|error| Failure::call("cannot notify", &error))?;
-        if app.output.json {
-            app.output.message(&notification)?;
-        } else {
-            app.output.value(&notification.id.to_string())?;
-        }
+        draft::print(app, &notification)?;
         Ok(Exit::Done)
-    }
-
-    fn request(self) -> Result<CreateNotificationRequest> {
-        let agent = self.agent.resolve(&identity::system);
-        Ok(CreateNotificationRequest {
-            request_id: self.request_id.unwrap_or_default(),
-            r#type: self.kind.into(),
-            priority: self.priority.into(),
-            title: self.title,
-            message: self
-                .message
-                .map_or_else(|| Ok(String::new()), input::text)?,
-            context: self
-                .context
-                .map_or_else(|| Ok(String::new()), |path| input::file(&path))?,
-            agent: agent.agent,
-            session: agent.session,
-            project: agent.project,
-            tags: self.tags,
-            surface: SURFACE.to_owned(),
-            ..Default::default()
-        })
     }
 }

@@ -9,11 +9,11 @@ use clap::Args;
 use crate::app::App;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::identity::{self, ResponderArgs, SURFACE};
+use crate::identity::{ResponderArgs, SURFACE};
 use crate::picker::{self, Answer};
 use crate::render::inbox;
 use crate::time::Clock;
-use crate::{complete, input, listing};
+use crate::{complete, input, listing, outcome, text, words};
 
 /// How many notifications the picker offers.
 const OFFERED: usize = 200;
@@ -44,7 +44,7 @@ pub(crate) struct Respond {
 
 impl Respond {
     pub(crate) async fn run(self, app: &App) -> Result<Exit> {
-        let responder = self.responder.resolve(&identity::system);
+        let responder = self.responder.name();
         let typed = match (self.response, self.options) {
             (Some(response), _) => Some(Answer::Text(input::text(response)?)),
             (None, options) if !options.is_empty() => Some(Answer::Options(options)),
@@ -65,7 +65,11 @@ impl Respond {
         let client = app.client().await?;
         match choose(app, &client, self.id).await? {
             Some((id, answer)) => send(app, &client, id, answer, responder).await,
-            None => Ok(Exit::Interrupted),
+            None => {
+                app.output
+                    .note("Nothing was chosen, so nothing was answered.");
+                Ok(Exit::Interrupted)
+            }
         }
     }
 }
@@ -82,7 +86,34 @@ async fn choose(app: &App, client: &Client, id: Option<i64>) -> Result<Option<(i
             None => return Ok(None),
         },
     };
+    if outcome::is_closed(&notification) {
+        return Err(closed(&notification));
+    }
     Ok(picker::answer(&notification)?.map(|answer| (notification.id, answer)))
+}
+
+/// Why nobody need think about an answer any more.
+fn closed(notification: &Notification) -> Failure {
+    let id = notification.id;
+    let by = match text::line(&notification.closed_by).as_str() {
+        "" => String::new(),
+        closed_by => format!(" by {closed_by}"),
+    };
+    let why = match &notification.response {
+        Some(response) if response.is_default => {
+            format!(
+                "it has expired, with the default \"{}\"",
+                text::line(&response.text)
+            )
+        }
+        Some(response) => format!(
+            "it was already answered \"{}\"{by}",
+            text::line(&response.text)
+        ),
+        None => format!("it is already {}{by}", words::state(notification)),
+    };
+    Failure::new(Exit::Conflict, format!("cannot respond to #{id}"), why)
+        .next(format!("barista show {id}"))
 }
 
 async fn pick(app: &App, client: &Client) -> Result<Option<Notification>> {

@@ -1,6 +1,6 @@
 //! `barista wait`: waits for responses and prints them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use barista_client::pb::notification::v1::Notification;
@@ -12,7 +12,8 @@ use crate::app::App;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::signals::Stop;
-use crate::{complete, input, outcome, text};
+use crate::waiting::Teller;
+use crate::{complete, input, outcome, text, waiting};
 
 /// Wait for responses and print them, as they come.
 ///
@@ -38,11 +39,15 @@ type Ended = (i64, Result<WaitOutcome, Error>);
 
 impl Wait {
     pub(crate) async fn run(mut self, app: &App) -> Result<Exit> {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         self.ids.retain(|id| seen.insert(*id));
         let client = app.client().await?;
         let mut stop = Stop::listen()?;
-        let mut waits = self.begin(&client);
+        let open = tokio::select! {
+            open = self.announce(app, &client) => open,
+            exit = stop.signal() => return Ok(exit),
+        };
+        let mut waits = self.begin(app, &client);
         let mut exits = HashMap::new();
         loop {
             let ended = tokio::select! {
@@ -51,7 +56,7 @@ impl Wait {
             };
             let Some(ended) = ended else { break };
             let (id, result) = ended.map_err(|error| Failure::unexpected("cannot wait", error))?;
-            let exit = self.deliver(app, id, result)?;
+            let exit = self.deliver(app, id, result, open.contains(&id))?;
             exits.insert(id, exit);
             if self.any && !matches!(exit, Exit::StillOpen | Exit::TimedOut) {
                 return Ok(exit);
@@ -64,22 +69,59 @@ impl Wait {
             .unwrap_or(Exit::Done))
     }
 
-    fn begin(&self, client: &Client) -> JoinSet<Ended> {
+    /// Says what is waited for, unless this is only a look; returns which of the notifications are open. What cannot be got is left to the
+    /// wait, which says why.
+    async fn announce(&self, app: &App, client: &Client) -> HashSet<i64> {
+        let mut open = HashSet::new();
+        if self.only_looks() {
+            return open;
+        }
+        for id in self.ids.iter().copied() {
+            if let Ok(notification) = client.get_notification(id).await
+                && !outcome::is_closed(&notification)
+            {
+                app.output.note(&waiting::announcement(&notification));
+                open.insert(id);
+            }
+        }
+        open
+    }
+
+    fn only_looks(&self) -> bool {
+        self.timeout.is_some_and(|timeout| timeout.is_zero())
+    }
+
+    fn begin(&self, app: &App, client: &Client) -> JoinSet<Ended> {
         let mut waits = JoinSet::new();
+        let teller = Teller::new(&app.output);
         for id in self.ids.iter().copied() {
             let (client, timeout) = (client.clone(), self.timeout);
-            waits.spawn(async move { (id, client.wait(id, timeout).await) });
+            let teller = teller.clone();
+            waits.spawn(async move {
+                let tell = |notice| teller.tell(notice);
+                (id, client.wait_telling(id, timeout, tell).await)
+            });
         }
         waits
     }
 
-    /// Prints how one wait ended; says with which exit code.
-    fn deliver(&self, app: &App, id: i64, result: Result<WaitOutcome, Error>) -> Result<Exit> {
+    /// Prints how one wait ended; says with which exit code. `was_open`: the notification was there when the wait began.
+    fn deliver(
+        &self,
+        app: &App,
+        id: i64,
+        result: Result<WaitOutcome, Error>,
+        was_open: bool,
+    ) -> Result<Exit> {
         let notification = match result {
             Ok(WaitOutcome::Ended(notification)) => notification,
             Ok(WaitOutcome::TimedOut(notification)) => return self.still_open(app, &notification),
             Err(error) => {
-                let failure = Failure::call(format!("cannot wait for #{id}"), &error);
+                let failure = if was_open {
+                    waiting::failure(id, &error)
+                } else {
+                    Failure::call(format!("cannot wait for #{id}"), &error)
+                };
                 if self.ids.len() == 1 {
                     return Err(failure);
                 }
@@ -107,7 +149,7 @@ impl Wait {
             app.output.message(notification)?;
         }
         let id = notification.id;
-        if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
+        if self.only_looks() {
             app.output.note(&format!("#{id} is still open."));
             return Ok(Exit::StillOpen);
         }

@@ -9,7 +9,7 @@ use barista_client::pb::consumer::v1::{
 use barista_client::pb::notification::v1::{
     Cursor, NotificationEvent, StartAt, WatchNotificationsRequest,
 };
-use barista_client::{Client, ConsumerWatch, ErrorReason, Watch as Stream, WatchItem};
+use barista_client::{Client, ConsumerWatch, Error, ErrorReason, Watch as Stream, WatchItem};
 use clap::Args;
 use tokio::time::timeout;
 
@@ -276,17 +276,14 @@ async fn deliver(
     Ok(())
 }
 
-fn failure(error: &barista_client::Error) -> Failure {
+fn failure(error: &Error) -> Failure {
     Failure::call("cannot follow changes", error)
 }
 
 /// Says what is worth knowing about the connection.
 fn remark(app: &App, item: &WatchItem) {
     match item {
-        WatchItem::Interrupted(error) => app.output.note(&format!(
-            "The connection is lost, trying again: {}",
-            text::line(&error.to_string())
-        )),
+        WatchItem::Interrupted(error) => app.output.note(&interruption(error)),
         WatchItem::Resumed(_) => app.output.note("Connected again."),
         _ => {}
     }
@@ -304,6 +301,22 @@ async fn follow(app: &App, stream: &mut Stream, hooks: &mut Option<Hooks>) -> Re
             Some(other) => remark(app, &other),
             None => return Ok(Exit::Done),
         }
+    }
+}
+
+/// What an interruption means for whoever follows: a watch changes nothing and goes on where it was.
+pub(crate) fn interruption(error: &Error) -> String {
+    if error.reason() == ErrorReason::ShuttingDown {
+        return "The daemon was stopped. This goes on when it runs again; start it with: barista daemon start".to_owned();
+    }
+    match error {
+        Error::Disconnected { .. } | Error::NotRunning { .. } => {
+            "The connection to the daemon is lost. Trying again; no change is missed.".to_owned()
+        }
+        error => format!(
+            "Changes do not come through at the moment. Trying again; no change is missed: {}",
+            text::line(&error.to_string())
+        ),
     }
 }
 

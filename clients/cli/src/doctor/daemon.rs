@@ -1,24 +1,68 @@
 //! The daemon: whether it answers, fits this program, and keeps up.
 
 use std::path::Path;
+use std::time::Duration;
 
-use barista_client::pb::admin::v1::{DatabaseStatus, ServerInfo, ServerStatus, WalLockKind};
+use barista_client::pb::admin::v1::{
+    DatabaseStatus, ServerInfo, ServerStatus, WalLock, WalLockKind,
+};
 use barista_client::{Autostart, Client, Error};
 
 use crate::app::App;
+use crate::doctor::check::Depth;
 use crate::doctor::finding::Finding;
 use crate::doctor::tools;
-use crate::render::status::{bytes, holder};
+use crate::render::status::{bytes, holder, lock_word};
 use crate::text;
 
 /// Frames in a write-ahead log past which other programs checkpoint it themselves, and the daemon should have done so long before.
 const MANY_FRAMES: i64 = 1_000;
+/// How long a check of every index may take.
+const FULL_CHECK: Duration = Duration::from_secs(600);
 
-/// Looks at the daemon without starting one.
-pub(crate) async fn examine(app: &App, data_dir: Option<&Path>) -> Vec<Finding> {
-    let client = match Client::connect(app.options().autostart(Autostart::Never)).await {
-        Ok(client) => client,
-        Err(error) => return vec![unreachable(&error)],
+/// What came of talking to the daemon.
+#[derive(Debug)]
+pub(crate) enum Contact {
+    /// It answers.
+    Answers(Client),
+    /// Nobody listens.
+    Absent,
+    /// Somebody listens, and cannot be talked to.
+    Failed(Error),
+}
+
+impl Contact {
+    /// Connects, without starting a daemon. Calls may take as long as a check of this depth.
+    pub(crate) async fn make(app: &App, depth: Depth) -> Self {
+        let options = app.options().autostart(Autostart::Never);
+        let options = match depth {
+            Depth::Config | Depth::Quick => options,
+            Depth::Full => options.call_timeout(FULL_CHECK),
+        };
+        match Client::connect(options).await {
+            Ok(client) => Self::Answers(client),
+            Err(Error::NotRunning { .. }) => Self::Absent,
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+/// Looks at the daemon.
+pub(crate) async fn examine(contact: &Contact, data_dir: Option<&Path>) -> Vec<Finding> {
+    let client = match contact {
+        Contact::Answers(client) => client,
+        Contact::Absent => {
+            let text = "is not running; the next command that needs it starts it";
+            return vec![Finding::note("daemon", text)];
+        }
+        Contact::Failed(error) => {
+            let text = text::line(&error.to_string());
+            return vec![Finding::problem(
+                "daemon",
+                text,
+                "barista daemon logs says more",
+            )];
+        }
     };
     let mut findings = server(&client.server_info(), data_dir);
     match client.get_status().await {
@@ -34,25 +78,16 @@ pub(crate) async fn examine(app: &App, data_dir: Option<&Path>) -> Vec<Finding> 
     findings
 }
 
-fn unreachable(error: &Error) -> Finding {
-    match error {
-        Error::NotRunning { .. } => Finding::note(
-            "daemon",
-            "is not running; the next command that needs it starts it",
-        ),
-        error => {
-            let text = text::line(&error.to_string());
-            Finding::problem("daemon", text, "barista daemon logs says more")
-        }
-    }
-}
-
 fn server(info: &ServerInfo, data_dir: Option<&Path>) -> Vec<Finding> {
     let own = env!("CARGO_PKG_VERSION");
     let mut findings = Vec::new();
     let version = text::line(&info.version);
     if version == own {
-        let text = format!("baristad {version} answers (process {})", info.pid);
+        let backend = text::line(&info.backend);
+        let text = format!(
+            "baristad {version} answers (process {}, {backend})",
+            info.pid
+        );
         findings.push(Finding::good("daemon", text));
     } else {
         let text = format!("baristad {version} answers, and this is barista {own}");
@@ -91,6 +126,7 @@ fn judge(status: &ServerStatus) -> Vec<Finding> {
     }
     for database in &status.databases {
         findings.extend(write_ahead_log(database));
+        findings.extend(locks(database));
         findings.extend(queue(database));
         if !database.writable {
             let text = format!(
@@ -136,6 +172,20 @@ fn write_ahead_log(database: &DatabaseStatus) -> Option<Finding> {
     Some(Finding::warning("write-ahead log", state, remedy))
 }
 
+/// Other programs at work on the database.
+fn locks(database: &DatabaseStatus) -> Vec<Finding> {
+    let others = database.wal_locks.iter().filter(|lock| !lock.is_daemon);
+    let tell = |lock: &WalLock| {
+        let (holder, word) = (holder(lock), lock_word(lock.kind()));
+        let text = format!(
+            "{holder} holds a {word} lock on {}",
+            text::line(&database.name)
+        );
+        Finding::note("lock", text)
+    };
+    others.map(tell).collect()
+}
+
 fn queue(database: &DatabaseStatus) -> Option<Finding> {
     let full = database.queue_capacity > 0 && database.queue_depth * 2 > database.queue_capacity;
     full.then(|| {
@@ -155,8 +205,6 @@ fn queue(database: &DatabaseStatus) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use barista_client::pb::admin::v1::WalLock;
-
     use super::*;
     use crate::doctor::finding::Level;
 

@@ -7,9 +7,10 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use barista_locate::{CONFIG_FILE, Located, RUN_DIR};
+use barista_locate::{CONFIG_FILE, Located, RUN_DIR, SOCKET_PATH_FILE};
 
 use crate::doctor::finding::Finding;
+use crate::doctor::fix::Fix;
 use crate::render::status::bytes;
 
 /// Less than this on the disk is a problem, in bytes.
@@ -23,9 +24,11 @@ const DATABASES: [&str; 4] = [
     "analytics.db",
     "daemon.db",
 ];
+/// What SQLite keeps beside a database: its write-ahead log, and the index of that.
+const BESIDE: [&str; 3] = ["", "-wal", "-shm"];
 
-/// Looks at the data directory and what is in it.
-pub(crate) fn examine(located: &Located) -> Vec<Finding> {
+/// Looks at the data directory and what is in it. `daemon_is_absent`: nobody listens on the socket.
+pub(crate) fn examine(located: &Located, daemon_is_absent: bool) -> Vec<Finding> {
     let path = &located.path;
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -43,22 +46,47 @@ pub(crate) fn examine(located: &Located) -> Vec<Finding> {
             return vec![Finding::problem("data directory", text, remedy)];
         }
     };
-    let uid = rustix::process::geteuid().as_raw();
-    let mut findings = vec![owner_and_mode(located, &metadata, uid)];
-    findings.extend(configuration(path));
-    findings.extend(run_directory(path));
-    findings.extend(socket(path, uid));
-    findings.extend(
-        DATABASES
-            .iter()
-            .filter_map(|name| database(&path.join(name))),
-    );
-    findings.extend(system::file_system(path));
+    let us = Us::of_this_process();
+    let mut findings = vec![owner_and_mode(located, &metadata, us)];
+    findings.extend(configuration(path, us));
+    findings.extend(run_directory(path, us));
+    findings.extend(socket(path, us, daemon_is_absent));
+    let files = DATABASES
+        .iter()
+        .flat_map(|name| BESIDE.map(|end| path.join(format!("{name}{end}"))));
+    findings.extend(files.filter_map(|file| database(&file, us)));
     findings.extend(room(path));
     findings
 }
 
-fn owner_and_mode(located: &Located, metadata: &Metadata, uid: u32) -> Finding {
+/// Who looks.
+#[derive(Debug, Clone, Copy)]
+struct Us {
+    uid: u32,
+    gid: u32,
+}
+
+impl Us {
+    fn of_this_process() -> Self {
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        }
+    }
+
+    /// Whether others may write to it. The primary group counts as the user's own, as it does for the daemon.
+    fn is_open_to_others(self, metadata: &Metadata) -> bool {
+        let mode = metadata.mode();
+        mode & 0o002 != 0 || (mode & 0o020 != 0 && metadata.gid() != self.gid)
+    }
+
+    /// Gives `path` the permissions `mode`, where it is ours to change.
+    fn fix(self, path: &Path, metadata: &Metadata, mode: u32) -> Option<Fix> {
+        (metadata.uid() == self.uid).then(|| Fix::Mode(path.to_owned(), mode))
+    }
+}
+
+fn owner_and_mode(located: &Located, metadata: &Metadata, us: Us) -> Finding {
     let check = "data directory";
     let path = located.path.display();
     if !metadata.is_dir() {
@@ -68,50 +96,59 @@ fn owner_and_mode(located: &Located, metadata: &Metadata, uid: u32) -> Finding {
             "name one with --data-dir",
         );
     }
-    if metadata.uid() != uid {
+    if metadata.uid() != us.uid {
         let text = format!(
-            "{path} belongs to user id {}, and you are {uid}",
-            metadata.uid()
+            "{path} belongs to user id {}, and you are {}",
+            metadata.uid(),
+            us.uid
         );
         return Finding::problem(check, text, "name a directory of your own with --data-dir");
     }
-    if metadata.mode() & 0o022 != 0 {
-        let text = format!(
-            "others may write into {path} (mode {:o})",
-            metadata.mode() & 0o7777
-        );
-        return Finding::problem(check, text, format!("chmod go-w {path}"));
+    let mode = metadata.mode() & 0o7777;
+    if us.is_open_to_others(metadata) {
+        let text = format!("others may write into {path} (mode {mode:o})");
+        let fix = us.fix(&located.path, metadata, mode & !0o022);
+        return Finding::problem(check, text, format!("chmod go-w {path}")).fixed_by(fix);
     }
-    Finding::good(check, format!("{path} ({})", located.source))
+    Finding::good(check, format!("{path} ({}, mode {mode:o})", located.source))
 }
 
-fn configuration(data_dir: &Path) -> Option<Finding> {
+/// Whether others may change the configuration. Whether it is valid is for the daemon's own check to say.
+fn configuration(data_dir: &Path, us: Us) -> Option<Finding> {
     let file = data_dir.join(CONFIG_FILE);
-    (!file.is_file()).then(|| {
-        Finding::note(
+    let metadata = fs::metadata(&file).ok()?;
+    us.is_open_to_others(&metadata).then(|| {
+        let mode = metadata.mode() & 0o7777;
+        let text = format!("others may change {} (mode {mode:o})", file.display());
+        let fix = us.fix(&file, &metadata, mode & !0o022);
+        Finding::warning(
             "configuration",
-            format!("no {}: the defaults apply", file.display()),
+            text,
+            format!("chmod go-w {}", file.display()),
         )
+        .fixed_by(fix)
     })
 }
 
-fn run_directory(data_dir: &Path) -> Option<Finding> {
+fn run_directory(data_dir: &Path, us: Us) -> Option<Finding> {
     let path = data_dir.join(RUN_DIR);
-    let mode = fs::symlink_metadata(&path).ok()?.mode() & 0o7777;
+    let metadata = fs::symlink_metadata(&path).ok()?;
+    let mode = metadata.mode() & 0o7777;
     (mode & 0o077 != 0).then(|| {
         let text = format!(
             "{} has mode {mode:o}, so others see the socket",
             path.display()
         );
         Finding::warning("socket", text, format!("chmod 700 {}", path.display()))
+            .fixed_by(us.fix(&path, &metadata, 0o700))
     })
 }
 
 /// The socket's path, as a daemon has published it or else would compute it, and what lies there.
-fn socket(data_dir: &Path, uid: u32) -> Vec<Finding> {
+fn socket(data_dir: &Path, us: Us, daemon_is_absent: bool) -> Vec<Finding> {
     let canonical = fs::canonicalize(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-    let usual = barista_locate::socket_path(&canonical, uid);
-    let published = barista_locate::published_socket(&canonical.join(RUN_DIR), uid);
+    let usual = barista_locate::socket_path(&canonical, us.uid);
+    let published = barista_locate::published_socket(&canonical.join(RUN_DIR), us.uid);
     let mut findings = Vec::new();
     if !usual.starts_with(&canonical) && published.is_none() {
         let text = format!(
@@ -120,47 +157,72 @@ fn socket(data_dir: &Path, uid: u32) -> Vec<Finding> {
         );
         findings.push(Finding::note("socket", text));
     }
+    if daemon_is_absent && published.is_some() {
+        findings.push(stale_publication(&canonical));
+    }
     let path = published.unwrap_or(usual);
-    let Ok(metadata) = fs::symlink_metadata(&path) else {
-        return findings;
-    };
-    let mode = metadata.mode() & 0o777;
-    let remove = format!("barista daemon stop; rm {}", path.display());
-    if !metadata.file_type().is_socket() {
-        let text = format!("{} is not a socket", path.display());
-        findings.push(Finding::problem("socket", text, remove));
-    } else if metadata.uid() != uid {
-        let text = format!("{} belongs to user id {}", path.display(), metadata.uid());
-        findings.push(Finding::problem(
-            "socket",
-            text,
-            "name another data directory with --data-dir",
-        ));
-    } else if mode & 0o077 != 0 {
-        let text = format!("others may use {} (mode {mode:o})", path.display());
-        findings.push(Finding::warning("socket", text, "barista daemon restart"));
-    } else {
-        findings.push(Finding::good("socket", path.display().to_string()));
+    if let Ok(metadata) = fs::symlink_metadata(&path) {
+        findings.push(socket_file(&path, &metadata, us, daemon_is_absent));
     }
     findings
 }
 
-/// What is wrong with a database's file; nothing is said about one that is as it should be, or not there yet.
-fn database(path: &PathBuf) -> Option<Finding> {
+fn stale_publication(data_dir: &Path) -> Finding {
+    let path = data_dir.join(RUN_DIR).join(SOCKET_PATH_FILE);
+    let shown = path.display();
+    let text = format!("{shown} names the socket of a daemon that has ended");
+    Finding::warning("socket", text, format!("rm {shown}")).fixed_by(Fix::RemovePublished(path))
+}
+
+fn socket_file(path: &Path, metadata: &Metadata, us: Us, daemon_is_absent: bool) -> Finding {
+    let check = "socket";
+    let shown = path.display();
+    let mode = metadata.mode() & 0o777;
+    if !metadata.file_type().is_socket() {
+        let text = format!("{shown} is not a socket");
+        Finding::problem(check, text, format!("barista daemon stop; rm {shown}"))
+    } else if metadata.uid() != us.uid {
+        let text = format!("{shown} belongs to user id {}", metadata.uid());
+        let remedy = "name another data directory with --data-dir";
+        Finding::problem(check, text, remedy)
+    } else if daemon_is_absent {
+        let text = format!("{shown} is stale: nobody listens; the next daemon removes it");
+        Finding::warning(check, text, format!("rm {shown}"))
+            .fixed_by(Fix::RemoveSocket(path.to_owned()))
+    } else if mode & 0o077 != 0 {
+        let text = format!("others may use {shown} (mode {mode:o})");
+        Finding::warning(check, text, format!("chmod 600 {shown}"))
+            .fixed_by(us.fix(path, metadata, 0o600))
+    } else {
+        Finding::good(check, shown.to_string())
+    }
+}
+
+/// What is wrong with a file of a database; nothing is said about one that is as it should be, or not there.
+fn database(path: &PathBuf, us: Us) -> Option<Finding> {
+    let check = "database";
     let metadata = fs::symlink_metadata(path).ok()?;
     let shown = path.display();
     if metadata.is_symlink() {
         let text = format!("{shown} is a symbolic link, which the daemon refuses");
-        return Some(Finding::problem(
-            "database",
-            text,
-            format!("move the file itself to {shown}"),
-        ));
+        let remedy = format!("move the file itself to {shown}");
+        return Some(Finding::problem(check, text, remedy));
     }
-    let mode = metadata.mode() & 0o777;
-    (mode & 0o022 != 0).then(|| {
-        let text = format!("others may write to {shown} (mode {mode:o})");
-        Finding::warning("database", text, format!("chmod go-w {shown}"))
+    if metadata.uid() != us.uid {
+        let text = format!("{shown} belongs to user id {}", metadata.uid());
+        let remedy = format!("sudo chown {} {shown}", us.uid);
+        return Some(Finding::problem(check, text, remedy));
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o600 != 0o600 {
+        let text = format!("its owner may not read and write {shown} (mode {mode:o})");
+        let fix = us.fix(path, &metadata, (mode | 0o600) & !0o022);
+        return Some(Finding::problem(check, text, format!("chmod u+rw {shown}")).fixed_by(fix));
+    }
+    us.is_open_to_others(&metadata).then(|| {
+        let text = format!("others may write to {shown} (mode {mode:o}), which the daemon refuses");
+        let fix = us.fix(path, &metadata, mode & !0o022);
+        Finding::problem(check, text, format!("chmod go-w {shown}")).fixed_by(fix)
     })
 }
 
@@ -182,52 +244,6 @@ fn room(path: &Path) -> Option<Finding> {
     })
 }
 
-#[cfg(target_os = "linux")]
-mod system {
-    use rustix::fs::FsWord;
-
-    use super::{Finding, Path};
-
-    /// File systems that keep no memory shared between machines or processes, which the write-ahead log needs. From linux/magic.h.
-    const UNSUITABLE: [(FsWord, &str); 6] = [
-        (0x6969, "NFS"),
-        (0xff53_4d42, "CIFS"),
-        (0xfe53_4d42, "SMB"),
-        (0x517b, "SMB"),
-        (0x0102_1997, "9p"),
-        (0x6573_5546, "FUSE"),
-    ];
-
-    /// Whether the databases are on a file system that cannot hold them.
-    pub(super) fn file_system(path: &Path) -> Option<Finding> {
-        let kind = rustix::fs::statfs(path).ok()?.f_type;
-        UNSUITABLE
-            .iter()
-            .find(|(magic, _)| *magic == kind)
-            .map(|(_, name)| {
-                let text = format!(
-                    "{} is on {name}, where SQLite's write-ahead log is not safe",
-                    path.display()
-                );
-                Finding::problem(
-                    "file system",
-                    text,
-                    "name a directory on a local disk with --data-dir",
-                )
-            })
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod system {
-    use super::{Finding, Path};
-
-    /// Not known here.
-    pub(super) fn file_system(_path: &Path) -> Option<Finding> {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -237,16 +253,16 @@ mod tests {
     use super::*;
     use crate::doctor::finding::Level;
 
-    fn worst(path: &Path) -> Vec<(Level, &'static str)> {
+    fn worst(path: &Path) -> Vec<(Level, String)> {
         let located = Located {
             path: path.to_owned(),
             source: Source::Flag,
         };
         let bad = |finding: &Finding| matches!(finding.level, Level::Warning | Level::Problem);
-        let findings = examine(&located).into_iter().filter(bad);
+        let findings = examine(&located, true).into_iter().filter(bad);
         findings
             .filter(|finding| finding.check != "disk")
-            .map(|f| (f.level, f.check))
+            .map(|f| (f.level, f.check.into_owned()))
             .collect()
     }
 
@@ -261,7 +277,7 @@ mod tests {
         set_mode(directory.path(), 0o777);
         assert_eq!(
             worst(directory.path()),
-            [(Level::Problem, "data directory")]
+            [(Level::Problem, "data directory".to_owned())]
         );
     }
 
@@ -276,9 +292,9 @@ mod tests {
         assert_eq!(
             worst(directory.path()),
             [
-                (Level::Warning, "socket"),
-                (Level::Problem, "database"),
-                (Level::Warning, "database")
+                (Level::Warning, "socket".to_owned()),
+                (Level::Problem, "database".to_owned()),
+                (Level::Problem, "database".to_owned())
             ]
         );
     }
@@ -288,7 +304,7 @@ mod tests {
         assert_eq!(worst(Path::new("/no/such/directory")), []);
         assert_eq!(
             worst(Path::new("/dev/null")),
-            [(Level::Problem, "data directory")]
+            [(Level::Problem, "data directory".to_owned())]
         );
     }
 }

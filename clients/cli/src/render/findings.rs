@@ -4,9 +4,12 @@ use crate::doctor::finding::{Finding, Level};
 use crate::style::{self, paint};
 use crate::text;
 
-/// Each finding with its remedy beneath, and a last line that sums up.
-pub(crate) fn render(findings: &[Finding], columns: usize) -> String {
+/// What was put right, each finding with its remedy beneath, and a last line that sums up.
+pub(crate) fn render(fixed: &[String], findings: &[Finding], columns: usize) -> String {
     let mut page = String::new();
+    for what in fixed {
+        push(&mut page, &paint(style::GOOD, "fixed  "), what, columns);
+    }
     for finding in findings {
         let (style, mark) = match finding.level {
             Level::Good => (style::GOOD, "ok     "),
@@ -17,7 +20,7 @@ pub(crate) fn render(findings: &[Finding], columns: usize) -> String {
         let text = format!("{}: {}", finding.check, finding.text);
         push(&mut page, &paint(style, mark), &text, columns);
         if let Some(remedy) = &finding.remedy {
-            push(&mut page, "       ", &format!("→ {remedy}"), columns);
+            push(&mut page, "       ", &format!("next: {remedy}"), columns);
         }
     }
     let count = |level| {
@@ -31,6 +34,14 @@ pub(crate) fn render(findings: &[Finding], columns: usize) -> String {
         (problems, warnings) => format!("{problems} problem(s), {warnings} warning(s)."),
     };
     page.push_str(&format!("\n{}\n", paint(style::HEADING, &summary)));
+    let curable = findings.iter().filter(|finding| finding.fix.is_some());
+    match curable.count() {
+        0 => {}
+        1 => page.push_str("1 of them is put right by: barista doctor --fix\n"),
+        count => page.push_str(&format!(
+            "{count} of them are put right by: barista doctor --fix\n"
+        )),
+    }
     page
 }
 
@@ -50,6 +61,7 @@ mod tests {
     use anstream::adapter::strip_str;
 
     use super::*;
+    use crate::doctor::fix::Fix;
 
     #[test]
     fn findings_hang_behind_their_marks() {
@@ -59,16 +71,23 @@ mod tests {
                 "data directory",
                 "everybody may write into /home/ann/projects/shop/data, so nothing in it can be trusted",
                 "chmod go-w /home/ann/projects/shop/data",
-            ),
+            )
+            .fixed_by(Fix::StartDaemon),
         ];
+        let fixed = ["chmod 600 /home/ann/projects/shop/data/notifications.db".to_owned()];
         let expected = "\
+fixed    chmod 600 /home/ann/projects/shop/data/notifications.db
 ok       daemon: answers
 problem  data directory: everybody may write into /home/ann/projects/shop/data,
          so nothing in it can be trusted
-         → chmod go-w /home/ann/projects/shop/data
+         next: chmod go-w /home/ann/projects/shop/data
 
 1 problem(s), 0 warning(s).
+1 of them is put right by: barista doctor --fix
 ";
-        assert_eq!(strip_str(&render(&findings, 80)).to_string(), expected);
+        assert_eq!(
+            strip_str(&render(&fixed, &findings, 80)).to_string(),
+            expected
+        );
     }
 }

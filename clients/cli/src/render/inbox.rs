@@ -3,6 +3,7 @@
 use anstyle::Style;
 use barista_client::pb::notification::v1::{Notification, NotificationType, Priority};
 
+use crate::output::Window;
 use crate::style::{self, paint};
 use crate::time::Clock;
 use crate::{text, words};
@@ -18,22 +19,54 @@ const GAP: &str = "  ";
 ///
 /// The state gets a column of its own as soon as one of them is closed; before that a dot marks what nobody has looked at.
 pub(crate) fn render(notifications: &[Notification], clock: &Clock, columns: usize) -> String {
+    blocks(notifications, clock, columns).concat()
+}
+
+/// As many of the first notifications as fit `window`, as [`render`] shows them, and how many those are. One that fits only in part is left
+/// out, unless it is the first.
+pub(crate) fn fitting(
+    notifications: &[Notification],
+    clock: &Clock,
+    window: Window,
+) -> (String, usize) {
+    let mut text = String::new();
+    let mut left = window.rows;
+    let mut shown = 0;
+    for block in blocks(notifications, clock, window.columns) {
+        let lines = block.lines().count();
+        if lines > left {
+            if shown == 0 {
+                text.extend(block.split_inclusive('\n').take(left));
+                shown = usize::from(left > 1);
+            }
+            break;
+        }
+        text.push_str(&block);
+        left -= lines;
+        shown += 1;
+    }
+    (text, shown)
+}
+
+/// The lines of each notification, with the heading before the first of a priority.
+fn blocks(notifications: &[Notification], clock: &Clock, columns: usize) -> Vec<String> {
     let rows: Vec<Row> = notifications
         .iter()
         .map(|each| Row::new(each, clock))
         .collect();
     let layout = Layout::new(&rows, columns);
-    let mut text = String::new();
     let mut group = None;
-    for row in rows {
+    let block = |row: &Row<'_>| {
+        let mut text = String::new();
         let priority = row.notification.priority();
         if group != Some(priority) {
             group = Some(priority);
             text.push_str(&format!("{}\n", heading(priority)));
         }
-        layout.push(&mut text, &row, clock);
-    }
-    text
+        layout.push(&mut text, row, clock);
+        text
+    };
+    rows.iter().map(block).collect()
 }
 
 fn heading(priority: Priority) -> String {
@@ -293,6 +326,26 @@ high
                                            → approve (ann)
 ";
         assert_eq!(plain(&[closed], 80), expected);
+    }
+
+    #[test]
+    fn a_window_shows_the_most_urgent_that_fit_as_a_whole() {
+        let all = [
+            question(1, Priority::High, "First?"),
+            question(2, Priority::High, "Second?"),
+            question(3, Priority::Low, "Third?"),
+        ];
+        let fit = |rows| {
+            let window = Window { columns: 80, rows };
+            let (text, shown) = fitting(&all, &noon(), window);
+            assert!(text.lines().count() <= rows, "{text}");
+            (text, shown)
+        };
+        assert_eq!(fit(8), (render(&all, &noon(), 80), 3));
+        assert_eq!(fit(7).1, 2);
+        assert_eq!(fit(4).1, 1, "half of the second is left out");
+        assert!(fit(2).0.contains("First?"));
+        assert_eq!(fit(1).1, 0);
     }
 
     #[test]

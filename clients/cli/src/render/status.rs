@@ -159,7 +159,8 @@ pub(crate) fn holder(lock: &WalLock) -> String {
     }
 }
 
-fn lock_word(kind: WalLockKind) -> &'static str {
+/// The word before "lock".
+pub(crate) fn lock_word(kind: WalLockKind) -> &'static str {
     match kind {
         WalLockKind::Read => "read",
         WalLockKind::Write => "write",

@@ -153,3 +153,22 @@ fn the_agent_is_known_from_its_environment() {
         (&"bot".into(), &"typed".into())
     );
 }
+
+#[test]
+fn whoever_waits_for_a_question_that_another_tool_deletes_is_told() {
+    let home = Home::new();
+    let asked = home.start(["ask", "Deploy?"]);
+    let id = asked.question();
+    let waiting = home.start(["wait", &id]);
+    waiting.question();
+    home.until_counts("waiters", 2);
+    home.sh(&format!(
+        "sqlite3 data/notifications.db 'DELETE FROM notifications WHERE id = {id}'"
+    ))
+    .with(0);
+    for ended in [asked.end().with(5), waiting.end().with(5)] {
+        let told = format!("cannot wait for #{id}: somebody deleted it from the database");
+        assert!(ended.stderr.contains(&told), "{ended}");
+        assert!(ended.stderr.contains("\nnext: barista ask"), "{ended}");
+    }
+}

@@ -63,6 +63,28 @@ fn bash_offers_commands_open_ids_and_their_options() {
 }
 
 #[test]
+fn the_ids_are_those_of_the_daemon_that_the_line_names() {
+    let (here, elsewhere) = (Home::new(), Home::new());
+    here.run(["ask", "Merge?", "-o", "yes", "--no-wait"])
+        .with(0);
+    let data_dir = here.data_dir();
+    let data_dir = data_dir.to_str().expect("a path");
+    let socket = here.socket();
+    let socket = socket.to_str().expect("a path");
+    for line in [
+        format!("barista --data-dir {data_dir} respond 1 ''"),
+        format!("barista --data-dir = {data_dir} respond 1 ''"),
+        format!("barista respond 1 --socket {socket} ''"),
+    ] {
+        assert_eq!(
+            offers(&elsewhere, &line).first().map(String::as_str),
+            Some("yes"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn bash_offers_the_names_of_consumers() {
     let home = Home::new();
     for name in ["bell", "slack-bridge"] {

@@ -89,6 +89,44 @@ fn an_inbox_that_stays_shows_what_comes() {
 }
 
 #[test]
+fn an_inbox_that_stays_keeps_to_its_window() {
+    let home = home();
+    home.sh("for n in $(seq 30); do barista notify \"Notice $n\" || exit; done")
+        .with(0);
+    home.run(["notify", "Disk full", "--priority", "critical"])
+        .with(0);
+    let terminal = Terminal::start(home.barista(["inbox", "--watch", "--color", "never"]));
+    // One heading for each priority, two lines for the question, and two for what stands below.
+    terminal.screen.until_says("… and 14 more that do not fit");
+    terminal.screen.until_says("Ctrl-C leaves");
+    terminal.signal(Signal::INT);
+    let (code, text) = terminal.end();
+    assert_eq!(code, Some(130), "{text:?}");
+    let (before, page) = text.split_once("\x1b[2J").expect("a page");
+    assert!(before.contains("\x1b[?1049h"), "{before:?}");
+    let (page, after) = page.split_once("Ctrl-C leaves").expect("a last line");
+    assert_eq!(page.lines().count() + 1, 24, "{page}");
+    assert!(page.starts_with("critical\n"), "{page}");
+    assert!(page.contains("Disk full"), "{page}");
+    assert!(after.ends_with("\x1b[?1049l"), "{after:?}");
+}
+
+#[test]
+fn an_inbox_that_stays_does_not_start_a_daemon_that_was_stopped() {
+    let home = home();
+    let terminal = Terminal::start(home.barista(["inbox", "--watch"]));
+    terminal.screen.until_says("Backup done");
+    home.until_counts("watchers", 1);
+    home.run(["daemon", "stop"]).with(0);
+    terminal.screen.until_says("The daemon was stopped.");
+    home.run(["daemon", "status"]).with(69);
+    home.run(["notify", "Back again"]).with(0);
+    terminal.screen.until_says("Back again");
+    terminal.signal(Signal::INT);
+    assert_eq!(terminal.end().0, Some(130));
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_ends_it_quietly() {
     let home = home();
     for arguments in [

@@ -9,6 +9,7 @@ mod ask;
 mod completions;
 mod consumer;
 mod daemon;
+mod doctor;
 mod heard;
 mod home;
 mod inbox;

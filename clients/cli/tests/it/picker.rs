@@ -128,3 +128,80 @@ fn without_a_terminal_nobody_is_asked() {
     );
     assert_eq!(home.state("2"), "PENDING");
 }
+
+#[test]
+fn who_ticks_nothing_is_told_that_nothing_was_chosen() {
+    let home = Home::new();
+    let ask = ["ask", "Which?", "-o", "red", "--multiple", "--no-wait"];
+    home.run(ask).with(0);
+    let terminal = Terminal::start(home.barista(["respond", "1"]));
+    terminal.screen.until_says("red");
+    terminal.enter("");
+    let (code, text) = terminal.end();
+    assert_eq!(code, Some(130), "{text}");
+    assert!(text.contains("Nothing was chosen"), "{text}");
+    assert_eq!(home.state("1"), "PENDING");
+}
+
+#[test]
+fn what_is_no_question_is_marked() {
+    let home = asked();
+    home.run(["notify", "Backup done"]).with(0);
+    let terminal = respond(&home);
+    terminal
+        .screen
+        .until_says("#3 Backup done (no question, normal, ");
+    terminal.screen.until_says("#1 Merge? (normal, ");
+    terminal.press(ESCAPE);
+    assert_eq!(terminal.end().0, Some(130));
+}
+
+#[test]
+fn nobody_is_asked_what_was_answered_already() {
+    let home = asked();
+    home.run(["respond", "1", "yes", "--as", "bob"]).with(0);
+    home.run(["dismiss", "2"]).with(0);
+    for (id, why) in [
+        ("1", "it was already answered \"yes\" by bob"),
+        ("2", "it is already dismissed by ann"),
+    ] {
+        let (code, text) = Terminal::start(home.barista(["respond", id])).end();
+        let told = format!("cannot respond to #{id}: {why}\nnext: barista show {id}\n");
+        assert_eq!((code, text), (Some(6), format!("barista: {told}")));
+    }
+}
+
+#[test]
+fn wide_characters_do_not_break_lines() {
+    let home = Home::new();
+    let (title, agent) = ("承認しますか".repeat(20), "担当".repeat(20));
+    let option = format!("はい:{}", "実行する".repeat(20));
+    let ask = [
+        "ask",
+        &title,
+        "--agent",
+        &agent,
+        "-o",
+        &option,
+        "-o",
+        "no",
+        "--no-wait",
+    ];
+    home.run(ask).with(0);
+    let terminal = respond(&home);
+    terminal.screen.until_says("(normal, 担当");
+    terminal.enter("");
+    terminal.screen.until_says("はい: 実行");
+    terminal.press(ESCAPE);
+    let (_, text) = terminal.end();
+    // What a cursor moves to is another line, or drawn over.
+    let moves = regex::Regex::new(r"\x1b\[[0-9;?]*[A-Za-ln-z]").expect("a pattern");
+    let plain = anstream::adapter::strip_str(&moves.replace_all(&text, "\n")).to_string();
+    // A prompt breaks lines that are too long itself.
+    let whole = |start: &str, end: &str| {
+        let mut lines = plain.lines().map(str::trim_end);
+        lines.any(|line| line.contains(start) && line.ends_with(end))
+    };
+    assert!(whole("> #1 承認", ")"), "{plain}");
+    assert!(whole("> はい: 実行", "…"), "{plain}");
+}

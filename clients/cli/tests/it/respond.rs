@@ -79,3 +79,13 @@ fn an_answer_can_be_text_from_a_pipe_or_several_options() {
     let chosen = home.notification("2")["response"]["options"].clone();
     assert_eq!(chosen, serde_json::json!(["red", "blue"]));
 }
+
+#[test]
+fn who_answers_is_known_without_a_variable_for_it() {
+    let home = asked();
+    let mut respond = home.barista(["respond", "1", "approve"]);
+    respond.env_remove("USER").env_remove("LOGNAME");
+    Running::start(&mut respond).end().with(0);
+    let own = home.sh("id -un").with(0);
+    assert_eq!(home.notification("1")["response"]["responder"], own.value());
+}

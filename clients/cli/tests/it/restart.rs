@@ -40,6 +40,12 @@ fn a_question_and_a_watch_outlive_a_daemon_that_is_killed() {
     assert_eq!(watched.stdout.lines().count(), 5, "{watched}");
     assert!(watched.stderr.contains("Connected again."), "{watched}");
     assert!(
+        watched
+            .stderr
+            .contains("Trying again; no change is missed."),
+        "{watched}"
+    );
+    assert!(
         watched.stderr.contains("barista watch --since 5"),
         "{watched}"
     );
@@ -62,4 +68,30 @@ fn what_was_accepted_is_still_there_after_a_kill() {
     accepted.sort_unstable();
     accepted.dedup();
     assert_eq!(accepted.len(), 10);
+}
+
+#[test]
+fn a_daemon_that_was_stopped_is_waited_for_and_not_started() {
+    let home = Home::new();
+    let asked = home.start(["ask", "Deploy?", "--option", "approve"]);
+    let id = asked.question();
+    let wait = home.start(["wait", &id]);
+    home.until_counts("waiters", 2);
+    let watch = home.start(["watch"]);
+    home.until_counts("watchers", 1);
+    home.run(["daemon", "stop"]).with(0);
+    let waiting = [&asked, &wait, &watch];
+    for one in waiting {
+        one.stderr.until_says("The daemon was stopped.");
+        one.stderr.until_says("start it with: barista daemon start");
+    }
+    home.run(["daemon", "status"]).with(69);
+    home.run(["daemon", "start"]).with(0);
+    for one in waiting {
+        one.stderr.until_says("Connected again.");
+    }
+    home.run(["respond", &id, "approve"]).with(0);
+    assert_eq!(asked.end().with(0).stdout, "approve\n");
+    assert_eq!(wait.end().with(0).stdout, "approve\n");
+    assert!(watch.stdout.line(0).contains("responded"));
 }

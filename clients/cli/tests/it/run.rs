@@ -5,6 +5,7 @@ use crate::home::Home;
 #[test]
 fn the_status_of_the_command_is_passed_on_and_told() {
     let home = Home::new();
+    home.run(["daemon", "start"]).with(0);
     let ended = home.run(["run", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
     let ended = ended.with(7);
     assert_eq!(

@@ -53,10 +53,17 @@ fn a_daemon_that_cannot_start_says_why() {
     std::fs::create_dir(home.data_dir()).expect("a directory");
     let config = home.data_dir().join(barista_locate::CONFIG_FILE);
     std::fs::write(&config, "[server]\nsockets = 1\n").expect("written");
-    let ended = home.run(["notify", "Hello"]);
-    assert_ne!(ended.code(), 0, "{ended}");
-    assert!(ended.stderr.contains("sockets"), "{ended}");
+    let ended = home.run(["notify", "Hello"]).with(2);
+    let place = format!("{}:2:1: server.sockets is no setting", config.display());
+    assert!(ended.stderr.contains(&place), "{ended}");
     assert!(ended.stderr.starts_with("barista: "), "{ended}");
+    assert!(
+        ended.stderr.contains("\nnext: correct line 2 of "),
+        "{ended}"
+    );
+    let mistyped = home.sh("rm data/barista.toml; BARISTA_LOG_LEVL=info barista notify Hello");
+    let meant = "did you mean BARISTA_LOG_LEVEL?\nnext: unset BARISTA_LOG_LEVL";
+    assert!(mistyped.with(2).stderr.contains(meant));
 }
 
 #[test]

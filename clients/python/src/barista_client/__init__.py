@@ -12,6 +12,10 @@ comments say what each field means.
 from .client import Client
 from .errors import (
     BaristaError,
+    ConsumerExists,
+    ConsumerNotFound,
+    ConsumerReset,
+    ConsumerTakenOver,
     CursorLost,
     Disconnected,
     FieldViolation,
@@ -28,6 +32,7 @@ from .errors import (
     TimedOut,
     UntrustedSocket,
 )
+from .pb.consumer.v1.consumer_pb2 import Consumer
 from .pb.notification.v1.notification_pb2 import Cursor, Notification, NotificationEvent, Option, Response
 from .watch import Watch
 from .words import is_open, kind_word, state_word
@@ -35,6 +40,11 @@ from .words import is_open, kind_word, state_word
 __all__ = [
     "BaristaError",
     "Client",
+    "Consumer",
+    "ConsumerExists",
+    "ConsumerNotFound",
+    "ConsumerReset",
+    "ConsumerTakenOver",
     "Cursor",
     "CursorLost",
     "Disconnected",

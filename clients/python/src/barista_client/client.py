@@ -20,9 +20,10 @@ from google.protobuf.message import Message
 from . import locate
 from .errors import BaristaError, Disconnected, from_grpc, is_passing, is_worth_repeating, needs_connection
 from .pb.admin.v1.admin_pb2 import ServerInfo
+from .pb.consumer.v1 import consumer_service_pb2 as consumers
+from .pb.consumer.v1.consumer_pb2 import CONSUMER_POSITION_OLDEST, Consumer
 from .pb.notification.v1 import notification_service_pb2 as calls
 from .pb.notification.v1.notification_pb2 import Cursor, Notification, Option
-from .pb.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 from .session import Patience, Session
 from .watch import Watch
 from .words import (
@@ -49,7 +50,7 @@ WAIT_MARGIN = 5.0
 ABSENCE_LIMIT = 30.0
 
 Reply = TypeVar("Reply", bound=Message)
-Pick = Callable[[NotificationServiceStub], Any]
+Pick = Callable[[Session], Any]
 
 
 class Client:
@@ -169,7 +170,7 @@ class Client:
         """Creates what ``request`` says: the full interface behind `ask` and `notify`. Fills in an empty ``request_id``."""
         if not request.request_id:
             request.request_id = str(uuid.uuid4())
-        return self._call(lambda stub: stub.CreateNotification, request, calls.CreateNotificationResponse).notification
+        return self._call(lambda session: session.notifications.CreateNotification, request, calls.CreateNotificationResponse).notification
 
     def respond(
         self,
@@ -193,27 +194,27 @@ class Client:
             surface=self._surface,
             request_id=request_id or str(uuid.uuid4()),
         )
-        return self._call(lambda stub: stub.RespondNotification, request, calls.RespondNotificationResponse).notification
+        return self._call(lambda session: session.notifications.RespondNotification, request, calls.RespondNotificationResponse).notification
 
     def mark_read(self, id: int, *, actor: str | None = None) -> Notification:
         """Marks a notification as read."""
         request = calls.MarkNotificationReadRequest(id=id, actor=_person() if actor is None else actor, surface=self._surface)
-        return self._call(lambda stub: stub.MarkNotificationRead, request, calls.MarkNotificationReadResponse).notification
+        return self._call(lambda session: session.notifications.MarkNotificationRead, request, calls.MarkNotificationReadResponse).notification
 
     def dismiss(self, id: int, *, actor: str | None = None) -> Notification:
         """Puts a notification away without a response. Raises `NotificationClosed` when it is in another end state."""
         request = calls.DismissNotificationRequest(id=id, actor=_person() if actor is None else actor, surface=self._surface)
-        return self._call(lambda stub: stub.DismissNotification, request, calls.DismissNotificationResponse).notification
+        return self._call(lambda session: session.notifications.DismissNotification, request, calls.DismissNotificationResponse).notification
 
     def cancel(self, id: int, *, actor: str | None = None) -> Notification:
         """Withdraws a notification. Raises `NotificationClosed` when it is in another end state. ``actor`` is by default the agent."""
         request = calls.CancelNotificationRequest(id=id, actor=self._agent if actor is None else actor, surface=self._surface)
-        return self._call(lambda stub: stub.CancelNotification, request, calls.CancelNotificationResponse).notification
+        return self._call(lambda session: session.notifications.CancelNotification, request, calls.CancelNotificationResponse).notification
 
     def get(self, id: int) -> Notification:
         """One notification. Raises `NotificationNotFound`."""
         request = calls.GetNotificationRequest(id=id)
-        return self._call(lambda stub: stub.GetNotification, request, calls.GetNotificationResponse).notification
+        return self._call(lambda session: session.notifications.GetNotification, request, calls.GetNotificationResponse).notification
 
     def list(
         self,
@@ -234,7 +235,7 @@ class Client:
             page_size=page_size,
         )
         while True:
-            page = self._call(lambda stub: stub.ListNotifications, request, calls.ListNotificationsResponse)
+            page = self._call(lambda session: session.notifications.ListNotifications, request, calls.ListNotificationsResponse)
             yield from page.notifications
             if not page.next_page_token:
                 return
@@ -254,7 +255,7 @@ class Client:
             step = WAIT_STEP if deadline is None else min(max(deadline - time.monotonic(), 0.0), WAIT_STEP)
             request = calls.WaitNotificationRequest(id=id, timeout=_duration(timedelta(seconds=step)))
             try:
-                reply = self._once(lambda stub: stub.WaitNotification, request, calls.WaitNotificationResponse, step + WAIT_MARGIN)
+                reply = self._once(lambda session: session.notifications.WaitNotification, request, calls.WaitNotificationResponse, step + WAIT_MARGIN)
             except BaristaError as error:
                 if not is_passing(error):
                     raise
@@ -282,6 +283,7 @@ class Client:
         agent: str = "",
         session: str = "",
         project: str = "",
+        consumer: str = "",
         patience: float | None = None,
     ) -> Watch:
         """Follows changes, each exactly once and in order, from the moment that this returns; see `Watch`.
@@ -289,14 +291,39 @@ class Client:
         Begins after the place ``after`` (`Watch.cursor` of an earlier watch), else as ``start_at`` says: "now", "oldest" for all that the
         journal keeps, "snapshot" for the matching notifications as they are (`Watch.snapshot`) and then what changes. The daemon may be
         away for ``patience`` seconds before the watch gives up; None: forever.
+
+        With ``consumer``, watches as that durable consumer (`create_consumer`): begins after what it acknowledged, unless ``after`` says otherwise,
+        and takes over from whoever watches as it. Call `Watch.acknowledge` when a change is dealt with: what is not acknowledged comes again to
+        the next watch. Raises `ConsumerNotFound`.
         """
         request = calls.WatchNotificationsRequest(
             filter=filter_of(types, priorities, states, agent, session, project),
             kinds=map(kind_of, kinds),
             after=after,
-            start_at=None if after is not None else start_of(start_at),
+            start_at=None if after is not None or consumer else start_of(start_at),
+            consumer=consumer,
         )
-        return Watch(lambda: Session(self.socket), request, patience)
+        return Watch(lambda: Session(self.socket), request, patience, self._acknowledge)
+
+    def create_consumer(self, name: str, *, after: Cursor | None = None, oldest: bool = False) -> Consumer:
+        """Creates a durable consumer that begins with the next change, or with the ``oldest`` that is kept, or ``after`` a place.
+
+        Raises `ConsumerExists`.
+        """
+        request = consumers.CreateConsumerRequest(request_id=str(uuid.uuid4()), name=name)
+        if after is not None:
+            request.after.CopyFrom(after)
+        elif oldest:
+            request.position = CONSUMER_POSITION_OLDEST
+        return self._call(lambda session: session.consumers.CreateConsumer, request, consumers.CreateConsumerResponse).consumer
+
+    def get_consumer(self, name: str) -> Consumer:
+        """One durable consumer, with how far behind it is. Raises `ConsumerNotFound`."""
+        request = consumers.GetConsumerRequest(name=name)
+        return self._call(lambda session: session.consumers.GetConsumer, request, consumers.GetConsumerResponse).consumer
+
+    def _acknowledge(self, request: consumers.AcknowledgeConsumerRequest) -> None:
+        self._call(lambda session: session.consumers.AcknowledgeConsumer, request, consumers.AcknowledgeConsumerResponse)
 
     def _draft(
         self,
@@ -362,7 +389,7 @@ class Client:
     def _once(self, pick: Pick, request: Message, reply: type[Reply], limit: float) -> Reply:
         session = self._session()
         try:
-            received = pick(session.notifications)(request, timeout=limit)
+            received = pick(session)(request, timeout=limit)
         except (grpc.RpcError, ValueError) as failure:
             # Another thread found the connection broken first and closed it under this call.
             if self._open is not session:

@@ -115,6 +115,22 @@ class CursorLost(RpcError):
     """
 
 
+class ConsumerNotFound(RpcError):
+    """There is no durable consumer with this name, or it was deleted while it was watched."""
+
+
+class ConsumerExists(RpcError):
+    """There is a durable consumer with this name already."""
+
+
+class ConsumerTakenOver(RpcError):
+    """A newer watch of the same durable consumer has begun, so this one is over."""
+
+
+class ConsumerReset(RpcError):
+    """The durable consumer was moved to another place; watch again to go on from there."""
+
+
 _CLASSES: dict[str, type[RpcError]] = {
     "NOTIFICATION_NOT_FOUND": NotificationNotFound,
     "NOTIFICATION_CLOSED": NotificationClosed,
@@ -123,6 +139,10 @@ _CLASSES: dict[str, type[RpcError]] = {
     "REQUEST_ID_REUSED": RequestIdReused,
     "SEQUENCE_COMPACTED": CursorLost,
     "UNKNOWN_CURSOR": CursorLost,
+    "CONSUMER_NOT_FOUND": ConsumerNotFound,
+    "CONSUMER_EXISTS": ConsumerExists,
+    "CONSUMER_TAKEN_OVER": ConsumerTakenOver,
+    "CONSUMER_RESET": ConsumerReset,
 }
 
 

@@ -17,6 +17,7 @@ from .locate import check_socket_file, trust
 from .pb.admin.v1.admin_pb2 import ServerInfo
 from .pb.admin.v1.admin_service_pb2 import GetServerInfoRequest, GetServerInfoResponse
 from .pb.admin.v1.admin_service_pb2_grpc import AdminServiceStub
+from .pb.consumer.v1.consumer_service_pb2_grpc import ConsumerServiceStub
 from .pb.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 
 #: The revision of the protocol that this package speaks.
@@ -54,6 +55,7 @@ class Session:
             self.channel.close()
             raise
         self.notifications = NotificationServiceStub(self.channel)
+        self.consumers = ConsumerServiceStub(self.channel)
 
     def close(self) -> None:
         """Ends the connection and every call on it."""

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 
 from .errors import BaristaError, Disconnected, InvalidReply, from_grpc, is_passing
+from .pb.consumer.v1.consumer_service_pb2 import AcknowledgeConsumerRequest
 from .pb.notification.v1.notification_pb2 import Cursor, Notification, NotificationEvent
 from .pb.notification.v1.notification_service_pb2 import (
     START_AT_SNAPSHOT,
@@ -32,11 +33,18 @@ class Watch:
     anything that would be a gap, a duplicate or out of order. `close`, also from another thread, ends the iteration.
     """
 
-    def __init__(self, connect: Callable[[], Session], request: WatchNotificationsRequest, patience: float | None) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Session],
+        request: WatchNotificationsRequest,
+        patience: float | None,
+        acknowledge: Callable[[AcknowledgeConsumerRequest], None],
+    ) -> None:
         """Connects, and returns when the daemon has confirmed the place that the watch begins at. Use `Client.watch`."""
         self._connect = connect
         self._request = request
         self._patience = Patience(patience)
+        self._send_acknowledgement = acknowledge
         self._session: Session | None = None
         self._call: Any = None
         self._ready: deque[NotificationEvent] = deque()
@@ -67,6 +75,22 @@ class Watch:
     def cursor(self) -> Cursor:
         """The place behind the last event that was handed out: a later watch ``after`` it misses nothing and repeats nothing."""
         return Cursor(epoch=self._cursor.epoch, sequence=self._cursor.sequence)
+
+    def acknowledge(self, event: NotificationEvent | None = None) -> None:
+        """Tells the daemon that everything up to ``event`` is dealt with, by default up to the last change handed out; returns when that is durable.
+
+        Only for a watch of a consumer. Raises `ConsumerReset` when the consumer was moved meanwhile: the next change raises it, too; watch again.
+        """
+        if not self._request.consumer:
+            raise ValueError("this watch is no consumer's: give a consumer to Client.watch")
+        through = self.cursor
+        if event is not None:
+            through.sequence = event.sequence
+        self._send_acknowledgement(
+            AcknowledgeConsumerRequest(
+                name=self._request.consumer, through=through, generation=self._request.consumer_generation
+            )
+        )
 
     def __iter__(self) -> Iterator[NotificationEvent]:
         return self
@@ -122,6 +146,8 @@ class Watch:
         if self._received is None:
             self.snapshot = snapshot
             self._cursor.CopyFrom(message.started.cursor)
+        # So that a later connection of this watch hears of a reset instead of undoing it.
+        self._request.consumer_generation = message.started.consumer_generation
         self._received = Cursor(epoch=message.started.cursor.epoch, sequence=message.started.cursor.sequence)
 
     @staticmethod

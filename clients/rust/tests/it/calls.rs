@@ -7,14 +7,14 @@ use barista_client::pb::admin::v1::ServerInfo;
 use barista_client::pb::notification::v1::{
     CreateNotificationRequest, Notification, NotificationState,
 };
-use barista_client::{Client, Error, ErrorReason, WaitOutcome};
+use barista_client::{Client, Error, ErrorReason, WaitNotice, WaitOutcome};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::daemon::{Daemon, Home, soon};
 
 /// An error as the daemon makes them.
-fn error(code: Code, reason: &str) -> Status {
+pub(crate) fn error(code: Code, reason: &str) -> Status {
     Status::with_error_details(
         code,
         "the test says so",
@@ -162,6 +162,44 @@ async fn a_wait_goes_on_after_a_restart() {
         outcome,
         WaitOutcome::Ended(notification(7, NotificationState::Responded))
     );
+}
+
+#[tokio::test]
+async fn a_wait_tells_that_the_daemon_was_stopped_and_that_it_runs_again() {
+    let home = Home::new();
+    let mut first = Daemon::start_as(&home.socket(), running_as(1));
+    let client = home.connect().await;
+    let (told, mut notices) = tokio::sync::mpsc::channel(8);
+    let wait = tokio::spawn(async move {
+        let tell = |notice| told.try_send(notice).expect("the test listens");
+        client.wait_telling(7, None, tell).await
+    });
+    for _ in 0..2 {
+        // The daemon that ends still takes connections, and is the same one.
+        let (_, answer) = first.wait().await;
+        answer
+            .send(Err(error(Code::Unavailable, "SHUTTING_DOWN")))
+            .expect("the caller waits");
+    }
+    assert_eq!(soon(notices.recv()).await, Some(WaitNotice::Stopped));
+    drop(first);
+    let mut second = Daemon::start_as(&home.socket(), running_as(2));
+    assert_eq!(soon(notices.recv()).await, Some(WaitNotice::Resumed));
+    let (_, answer) = second.wait().await;
+    answer
+        .send(Ok(notification(7, NotificationState::Responded)))
+        .expect("the caller waits");
+    soon(wait).await.expect("no panic").expect("ended");
+    assert_eq!(soon(notices.recv()).await, None);
+}
+
+fn running_as(pid: i32) -> ServerInfo {
+    ServerInfo {
+        pid,
+        protocol_min: 1,
+        protocol_max: 1,
+        ..ServerInfo::default()
+    }
 }
 
 #[tokio::test]

@@ -278,6 +278,13 @@ impl admin::admin_service_server::AdminService for Admin {
     ) -> Result<Response<CheckpointResponse>, Status> {
         Err(Status::unimplemented("not in this play"))
     }
+
+    async fn check_integrity(
+        &self,
+        _: Request<CheckIntegrityRequest>,
+    ) -> Result<Response<CheckIntegrityResponse>, Status> {
+        Err(Status::unimplemented("not in this play"))
+    }
 }
 
 struct Service {

@@ -9,7 +9,9 @@ use barista_client::pb::admin::v1::{ServerInfo, ServerStatus};
 use barista_client::{Autostart, Client, ConnectOptions, Error};
 
 use tokio::signal::unix::{SignalKind, signal};
+use tonic::Code;
 
+use crate::calls::error;
 use crate::daemon::{Admin, Daemon, Farewell, Home, soon};
 
 /// Tells [`daemon_process`] that it is one, and where.
@@ -234,4 +236,32 @@ async fn without_leave_nothing_is_started_or_created() {
     let error = soon(Client::connect(options)).await.expect_err("no daemon");
     assert!(matches!(error, Error::NotRunning { .. }), "{error}");
     assert!(!data_dir(&home).exists());
+}
+
+#[tokio::test]
+async fn a_wait_starts_a_daemon_that_died_and_none_that_was_stopped() {
+    for (stopped, started) in [(true, false), (false, true)] {
+        let home = Home::new();
+        let run_dir = data_dir(&home).join(barista_locate::RUN_DIR);
+        fs::create_dir_all(&run_dir).expect("directories");
+        let mut daemon = Daemon::start(&run_dir.join(barista_locate::SOCKET_FILE));
+        let options = options(&home, "touch started; exit 1");
+        let client = soon(Client::connect(options)).await.expect("connected");
+        let limit = Some(Duration::from_millis(300));
+        let wait = tokio::spawn(async move { client.wait(7, limit).await });
+        let (_, answer) = daemon.wait().await;
+        if stopped {
+            answer
+                .send(Err(error(Code::Unavailable, "SHUTTING_DOWN")))
+                .expect("the caller waits");
+        }
+        drop(daemon);
+        // Until its time is up, the wait looks for a daemon several times.
+        let error = soon(wait)
+            .await
+            .expect("no panic")
+            .expect_err("nobody there");
+        assert!(error.is_unreachable(), "{error}");
+        assert_eq!(data_dir(&home).join("started").exists(), started, "{error}");
+    }
 }
