@@ -4,6 +4,7 @@
 //! in one place and holds wherever the value comes from. Everything after [`Config::load`] sees plain typed structs, one per concern.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub storage: Storage,
     /// Durable watchers.
     pub consumers: Consumers,
+    /// Numbers for Prometheus.
+    pub metrics: Metrics,
     /// What is logged, where, and how much of it is kept.
     pub log: Log,
 }
@@ -202,6 +205,15 @@ impl Default for Consumers {
             max_age: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
+}
+
+/// Numbers for Prometheus.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Where they are served over HTTP, on the loopback interface. `None`: nowhere.
+    #[serde(deserialize_with = "value::loopback")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// How a log line looks.

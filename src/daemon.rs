@@ -25,9 +25,11 @@ use crate::domain::notification::store::NotificationStore;
 use crate::domain::notifications::Notifications;
 use crate::failpoint::failpoint;
 use crate::grpc::admin::ServerIdentity;
+use crate::grpc::metrics::Metrics;
 use crate::grpc::server::{self, Limits, Services};
 use crate::instance::{Instance, InstanceError};
 use crate::platform::WriteWatch;
+use crate::scrape::{Render, Scrape};
 use crate::shutdown::{Hangup, on_signals};
 use crate::socket::{BoundSocket, Place};
 use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
@@ -166,7 +168,14 @@ fn serve_on(
         let _signals = on_signals(stop.clone(), Hangup::fitting(detached))?;
         let options = options(config, data_dir)?;
         let log = options.path.path_of(DatabaseFile::Wal);
-        let store = SqliteStore::open(options).inspect_err(|_| {
+        let prepared = async {
+            let scrape = match config.metrics.listen {
+                Some(address) => Some(Scrape::bind(address).await?),
+                None => None,
+            };
+            anyhow::Ok((scrape, SqliteStore::open(options)?))
+        };
+        let (scrape, store) = prepared.await.inspect_err(|_| {
             place.unlink_if_ours();
             agents.iter().for_each(|(_, place)| {
                 place.unlink_if_ours();
@@ -197,6 +206,7 @@ fn serve_on(
             log,
             place,
             agent_place,
+            scrape,
             stop: stop.clone(),
         };
         daemon.serve(incoming).await
@@ -215,20 +225,23 @@ struct Daemon<'a> {
     log: PathBuf,
     place: Place,
     agent_place: Option<Place>,
+    scrape: Option<Scrape>,
     stop: CancellationToken,
 }
 
 impl Daemon<'_> {
-    async fn serve(self, incoming: Vec<Incoming>) -> anyhow::Result<()> {
+    async fn serve(mut self, incoming: Vec<Incoming>) -> anyhow::Result<()> {
         let store = Arc::clone(&self.store) as Arc<dyn NotificationStore>;
         let notifications = Arc::new(Notifications::new(store, Arc::new(SystemClock)));
-        let background = self.background(&notifications);
+        let mut background = self.background(&notifications);
         let services = Services {
             notifications,
             consumers: self.consumers(),
             admin: Arc::clone(&self.store) as Arc<dyn StoreAdmin>,
             identity: self.identity(&incoming),
         };
+        let metrics = Metrics::new(services);
+        self.scrape(&metrics, &mut background);
         let socket = self.place.path().display().to_string();
         let agent_socket = self
             .agent_place
@@ -253,7 +266,7 @@ impl Daemon<'_> {
         let serving = async {
             let incoming = select_all(incoming);
             let served =
-                server::serve(services, self.limits(), incoming, self.stop.clone(), grace).await;
+                server::serve(metrics, self.limits(), incoming, self.stop.clone(), grace).await;
             // A server that ends by itself ends the daemon.
             stopping.cancel();
             served
@@ -281,6 +294,21 @@ impl Daemon<'_> {
             }
         });
         tasks
+    }
+
+    /// Serves the metrics over HTTP, where that is asked for.
+    fn scrape(&mut self, metrics: &Metrics, tasks: &mut JoinSet<()>) {
+        let Some(scrape) = self.scrape.take() else {
+            return;
+        };
+        let address = scrape.address();
+        tracing::info!("serving metrics on http://{address}/metrics");
+        let metrics = metrics.clone();
+        let render: Render = Arc::new(move || {
+            let metrics = metrics.clone();
+            Box::pin(async move { metrics.page().await.map_err(|error| error.to_string()) })
+        });
+        tasks.spawn(scrape.serve(render, self.stop.clone()));
     }
 
     fn consumers(&self) -> Arc<Consumers> {

@@ -226,6 +226,13 @@ pub const KEYS: &[Key] = &[
         "How old the first change may be that a durable watcher has not acknowledged before the journal is no longer kept for it.",
     ),
     Key::new(
+        "metrics",
+        "listen",
+        r#""""#,
+        "Where numbers for Prometheus are served as http://ADDRESS/metrics: an address of the loopback interface with a port, such as \
+         127.0.0.1:9464. Empty: nowhere; barista status --metrics prints them in either case.",
+    ),
+    Key::new(
         "log",
         "format",
         r#""human""#,

@@ -17,6 +17,7 @@ use super::notification::filter::ChangeFilter;
 use super::notification::store::{
     Call, Expired, ListQuery, Move, NotificationStore, Page, Respond, Snapshot,
 };
+use crate::metrics::{Counter, Histogram, PATIENCE};
 
 /// The most notifications that a snapshot holds.
 pub const MAX_SNAPSHOT: usize = 10_000;
@@ -51,12 +52,34 @@ pub struct Watch {
     pub follower: Follower,
 }
 
+/// What happens to notifications through the daemon, counted since its start.
+#[derive(Debug)]
+pub struct Activity {
+    /// Notifications that were created.
+    pub created: Counter,
+    /// Notifications that have expired.
+    pub expired: Counter,
+    /// From the creation to the response.
+    pub answer_time: Histogram,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self {
+            created: Counter::default(),
+            expired: Counter::default(),
+            answer_time: Histogram::new(&PATIENCE),
+        }
+    }
+}
+
 /// Everything that can be done with notifications.
 pub struct Notifications {
     store: Arc<dyn NotificationStore>,
     clock: Arc<dyn Clock>,
     feed: Arc<Feed>,
     expiry: Notify,
+    activity: Activity,
 }
 
 impl Notifications {
@@ -69,6 +92,7 @@ impl Notifications {
             clock,
             feed,
             expiry: Notify::new(),
+            activity: Activity::default(),
         }
     }
 
@@ -82,6 +106,12 @@ impl Notifications {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn activity(&self) -> &Activity {
+        &self.activity
     }
 
     fn call(&self, deadline: Option<Instant>) -> Call {
@@ -139,6 +169,12 @@ impl Notifications {
         let created = self.store.create(new, call).await;
         if expires {
             self.expiry.notify_one();
+        }
+        if let Ok(created) = &created {
+            // An earlier call with the same request id has another time.
+            let new = |notification: &&Notification| notification.create_time == Some(call.now);
+            let count = created.iter().filter(new).count();
+            self.activity.created.add(count as u64);
         }
         created
     }
@@ -217,7 +253,15 @@ impl Notifications {
     ) -> Result<Notification> {
         positive(respond.id)?;
         respond.actor.validate("responder")?;
-        self.store.respond(respond, self.call(deadline)).await
+        let call = self.call(deadline);
+        let answered = self.store.respond(respond, call).await?;
+        let is_new = answered.close_time == Some(call.now);
+        if let Some(asked) = answered.create_time.filter(|_| is_new) {
+            self.activity
+                .answer_time
+                .observe_span(call.now.since(asked));
+        }
+        Ok(answered)
     }
 
     /// Moves a notification to another state.
@@ -323,7 +367,10 @@ impl Notifications {
                 () = stop.cancelled() => return,
             };
             let pause = match outcome {
-                Ok(expired) => pause_after(expired, call.now),
+                Ok(expired) => {
+                    self.activity.expired.add(expired.count as u64);
+                    pause_after(expired, call.now)
+                }
                 Err(error) => {
                     tracing::warn!(%error, "could not let notifications expire; trying again");
                     EXPIRY_RETRY

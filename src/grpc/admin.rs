@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
+use super::metrics::Metrics;
 use super::pb::admin::v1 as pb;
 use super::pb::admin::v1::admin_service_server::AdminService;
 use super::{deadline, field, write};
@@ -55,6 +56,7 @@ pub(super) struct Handler {
     pub(super) store: Arc<dyn StoreAdmin>,
     pub(super) notifications: Arc<Notifications>,
     pub(super) identity: Arc<ServerIdentity>,
+    pub(super) metrics: Metrics,
     /// Where writes run.
     pub(super) tasks: TaskTracker,
     /// Cancelled when the daemon is stopping.
@@ -127,6 +129,14 @@ impl AdminService for Handler {
         Ok(Response::new(pb::GetStatusResponse {
             status: Some(status),
         }))
+    }
+
+    async fn get_metrics(
+        &self,
+        _request: Request<pb::GetMetricsRequest>,
+    ) -> Result<Response<pb::GetMetricsResponse>, Status> {
+        let text = self.metrics.page().await?;
+        Ok(Response::new(pb::GetMetricsResponse { text }))
     }
 
     async fn checkpoint(

@@ -37,6 +37,7 @@ pub(super) enum Access {
 /// Every method of the API. One that is missing here is denied; a test finds it.
 const METHODS: &[(&str, Access)] = &[
     ("/barista.admin.v1.AdminService/GetServerInfo", Access::Open),
+    ("/barista.admin.v1.AdminService/GetMetrics", Access::Denied),
     ("/barista.admin.v1.AdminService/GetStatus", Access::Denied),
     ("/barista.admin.v1.AdminService/Checkpoint", Access::Denied),
     (
@@ -136,6 +137,11 @@ const METHODS: &[(&str, Access)] = &[
         Access::Denied,
     ),
 ];
+
+/// The path of every method.
+pub(super) fn methods() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().map(|(method, _)| *method)
+}
 
 /// What agents may do with the method at `path`.
 pub(super) fn access(path: &str) -> Access {

@@ -22,6 +22,7 @@ use tracing::{Instrument, Span};
 use super::agent;
 use super::body::Watched;
 use super::deadline::Deadline;
+use super::metrics::{Rpcs, Running};
 use super::status::{self, Stage};
 use super::stream::Slots;
 use super::write::panic_text;
@@ -43,6 +44,8 @@ pub(super) struct BorderLayer {
     pub(super) drain: CancellationToken,
     /// What agents have in common.
     pub(super) agents: AgentDoor,
+    /// What is counted.
+    pub(super) counts: Arc<Rpcs>,
 }
 
 /// What all calls over the agent socket share.
@@ -110,7 +113,7 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let started = Instant::now();
         let peer = Peer::of(&request);
-        let mut rpc = Rpc::start(&request, peer, started, self.border.rpcs.token());
+        let mut rpc = Rpc::start(&request, peer, started, &self.border);
         if !may_call(peer.uid, self.border.owner) {
             let refusal = status::peer_not_permitted();
             rpc.ended_with(&refusal);
@@ -243,6 +246,7 @@ pub(super) struct Rpc {
     pub(super) span: Span,
     started: Instant,
     outcome: Option<(Code, Option<String>)>,
+    counted: Running,
     /// The place of an agent's call among those of all agents.
     slot: Option<OwnedSemaphorePermit>,
     /// Whether this is a call of an agent that was not let in: that was logged where it was decided.
@@ -251,12 +255,9 @@ pub(super) struct Rpc {
 }
 
 impl Rpc {
-    fn start(
-        request: &Request<Body>,
-        peer: Peer,
-        started: Instant,
-        served: TaskTrackerToken,
-    ) -> Self {
+    fn start(request: &Request<Body>, peer: Peer, started: Instant, border: &BorderLayer) -> Self {
+        let info = request.extensions().get::<ConnectInfo>();
+        let door = info.map_or(Door::Agent, |info| info.door);
         let method = request.uri().path().trim_start_matches('/');
         Self {
             span: tracing::info_span!("rpc", method, peer_pid = peer.pid),
@@ -264,7 +265,8 @@ impl Rpc {
             outcome: None,
             slot: None,
             refused: false,
-            _served: served,
+            counted: border.counts.begin(request.uri().path(), door),
+            _served: border.rpcs.token(),
         }
     }
 
@@ -285,7 +287,13 @@ impl Rpc {
 
 impl Drop for Rpc {
     fn drop(&mut self) {
-        let duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let duration = self.started.elapsed();
+        let code = self
+            .outcome
+            .as_ref()
+            .map_or(Code::Cancelled, |(code, _)| *code);
+        self.counted.end(code, duration);
+        let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.span.in_scope(|| match &self.outcome {
             None => tracing::debug!(duration_us, "the client went away"),
             Some((Code::PermissionDenied, Some(reason))) if reason == PEER_NOT_PERMITTED => {

@@ -9,6 +9,7 @@ mod consumer;
 mod deadline;
 mod field;
 mod layer;
+pub mod metrics;
 mod notification;
 pub mod page_token;
 pub mod pb;

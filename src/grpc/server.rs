@@ -17,6 +17,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use super::admin::{self, ServerIdentity};
 use super::layer::{AgentDoor, BorderLayer};
+use super::metrics::Metrics;
 use super::pb::DESCRIPTOR_SET;
 use super::pb::admin::v1::admin_service_server::{self, AdminServiceServer};
 use super::pb::consumer::v1::consumer_service_server::{self, ConsumerServiceServer};
@@ -103,7 +104,7 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves the connections of `incoming` until `stop`. Errors among them are skipped.
+/// Serves the connections of `incoming`, and counts their calls in `metrics`, until `stop`. Errors among them are skipped.
 ///
 /// On `stop` no more connections are accepted, health says NOT_SERVING, streams and waits end with SHUTTING_DOWN, and calls that have
 /// begun are finished. When none is left, and after `grace` at the latest, all connections are closed: no client can hold the daemon up.
@@ -112,7 +113,7 @@ pub enum ServeError {
 ///
 /// [`ServeError`], before the first connection is accepted.
 pub async fn serve<IO>(
-    services: Services,
+    metrics: Metrics,
     limits: Limits,
     incoming: impl Stream<Item = io::Result<IO>>,
     stop: CancellationToken,
@@ -126,12 +127,13 @@ where
     let sever = CancellationToken::new();
     let health = healthy().await;
     let border = BorderLayer {
-        owner: services.identity.uid,
+        owner: metrics.services.identity.uid,
         rpcs: rpcs.clone(),
         drain: drain.clone(),
         agents: AgentDoor::new(limits.agent_calls),
+        counts: Arc::clone(&metrics.rpcs),
     };
-    let routes = routes(services, &limits, &health, &rpcs, &stop)?;
+    let routes = routes(metrics, &limits, &health, &rpcs, &stop)?;
     let incoming = incoming.map(|accepted| accepted.map(|io| Severable::new(io, sever.clone())));
     let mut serving = pin!(
         http2(&limits)
@@ -183,12 +185,13 @@ fn http2(limits: &Limits) -> tonic::transport::Server {
 }
 
 fn routes(
-    services: Services,
+    metrics: Metrics,
     limits: &Limits,
     health: &HealthReporter,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<Routes, ServeError> {
+    let services = metrics.services.clone();
     let notifications = notification::Handler::new(&services, limits, tasks.clone(), stop.clone());
     let consumers = consumer::Handler {
         consumers: services.consumers,
@@ -198,6 +201,7 @@ fn routes(
         store: services.admin,
         notifications: services.notifications,
         identity: Arc::new(services.identity),
+        metrics,
         tasks: tasks.clone(),
         stop: stop.clone(),
     };

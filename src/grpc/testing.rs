@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
 
 use super::admin::ServerIdentity;
+use super::metrics::Metrics;
 use super::server::{Limits, ServeError, Services, serve};
 use crate::connection::{self, Door, Incoming};
 use crate::data_dir::{self, DataDir};
@@ -181,7 +182,13 @@ impl TestServer {
         );
         let mut services = shelf.services();
         services.identity.connections = vec![incoming.connections()];
-        let serving = serve(services, limits, incoming, shelf.stop.clone(), grace);
+        let serving = serve(
+            Metrics::new(services),
+            limits,
+            incoming,
+            shelf.stop.clone(),
+            grace,
+        );
         Self {
             served: tokio::spawn(serving),
             shelf,

@@ -18,6 +18,7 @@ mod integrity;
 mod legacy;
 mod list;
 mod locks;
+mod metrics;
 mod notification;
 mod repetition;
 mod respond;

@@ -8,7 +8,7 @@ use crate::notification::present;
 use crate::pb::admin::v1::admin_service_client::AdminServiceClient;
 use crate::pb::admin::v1::{
     CheckIntegrityRequest, CheckIntegrityResponse, CheckpointRequest, CheckpointResponse,
-    GetStatusRequest, ServerStatus,
+    GetMetricsRequest, GetStatusRequest, ServerStatus,
 };
 use crate::session::MAX_REPLY_BYTES;
 
@@ -29,6 +29,20 @@ impl Client {
             })
             .await?;
         present(reply.status, "GetStatus")
+    }
+
+    /// What the daemon counts, as text for Prometheus.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get_status`].
+    pub async fn get_metrics(&self) -> Result<String, Error> {
+        let reply = self
+            .call(GetMetricsRequest {}, |channel, request| async move {
+                stub(channel).get_metrics(request).await
+            })
+            .await?;
+        Ok(reply.text)
     }
 
     /// Moves the write-ahead log of a database into its file.

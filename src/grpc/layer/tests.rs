@@ -35,6 +35,7 @@ fn border() -> BorderLayer {
         rpcs: TaskTracker::new(),
         drain: CancellationToken::new(),
         agents: AgentDoor::new(1),
+        counts: Rpcs::new(),
     }
 }
 
