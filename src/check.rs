@@ -296,7 +296,7 @@ fn advice(kind: IntegrityKind, file: &Path) -> (&'static str, &'static str, Stri
             "integrity",
             "DAMAGE",
             format!(
-                "stop every program that uses it, keep a copy, and put a backup in its place, or salvage it: sqlite3 {0} .recover | sqlite3 {0}.new",
+                "stop every program that uses it, and put a backup in its place (barista db restore FILE; it keeps what was there), or salvage it: sqlite3 {0} .recover | sqlite3 {0}.new",
                 file.display()
             ),
         ),

@@ -32,6 +32,8 @@ pub struct Config {
     pub storage: Storage,
     /// Durable watchers.
     pub consumers: Consumers,
+    /// How long what is kept.
+    pub retention: Retention,
     /// Numbers for Prometheus.
     pub metrics: Metrics,
     /// What is logged, where, and how much of it is kept.
@@ -206,6 +208,38 @@ impl Default for Consumers {
         }
     }
 }
+
+/// How long what is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// The age from which on a change may go.
+    #[serde(deserialize_with = "value::duration::<_, 1_000, 315_360_000_000>")]
+    pub journal_max_age: Duration,
+    /// How many changes are kept.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000_000_000>")]
+    pub journal_max_events: u64,
+    /// How long after it was closed a notification may go; zero for never.
+    #[serde(deserialize_with = "value::duration::<_, 0, 3_153_600_000_000>")]
+    pub closed_max_age: Duration,
+    /// How often what may go does.
+    #[serde(deserialize_with = "value::duration::<_, 1_000, 604_800_000>")]
+    pub interval: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            journal_max_age: Duration::from_secs(30 * 24 * 60 * 60),
+            journal_max_events: 10_000_000,
+            closed_max_age: Duration::ZERO,
+            interval: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// The least that [`Retention::closed_max_age`] may be: request ids are remembered for as long, in the notifications that they made.
+const LEAST_CLOSED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Numbers for Prometheus.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -426,6 +460,13 @@ impl Config {
             return Err(ConfigError::Conflict {
                 message: "storage.foreign_poll is longer than storage.idle_poll: the daemon would look more often while nobody watches",
                 remedy: "make storage.foreign_poll shorter, or storage.idle_poll longer",
+            });
+        }
+        let closed = self.retention.closed_max_age;
+        if !closed.is_zero() && closed < LEAST_CLOSED_AGE {
+            return Err(ConfigError::Conflict {
+                message: "retention.closed_max_age is shorter than 24h, for which the daemon must know a repeated request",
+                remedy: "make retention.closed_max_age at least 24h, or 0s for never",
             });
         }
         Ok(self)

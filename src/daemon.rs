@@ -17,12 +17,14 @@ use crate::config::{self, Config, ConfigError};
 use crate::connection::{self, Door, Incoming};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{StoreAdmin, WalLock, WalLockKind};
+use crate::domain::backup::BackupStore;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::consumer::LagLimits;
 use crate::domain::consumer::store::ConsumerStore;
 use crate::domain::consumers::Consumers;
 use crate::domain::notification::store::NotificationStore;
 use crate::domain::notifications::Notifications;
+use crate::domain::retention::{Policy, Retention};
 use crate::failpoint::failpoint;
 use crate::grpc::admin::ServerIdentity;
 use crate::grpc::metrics::Metrics;
@@ -102,6 +104,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tracing::info!(data_dir = %data_dir.path().display(), "made the data directory");
     }
     failpoint!("locked");
+    finish_restore(&data_dir)?;
     let socket = BoundSocket::open(&data_dir, config.server.socket.as_deref(), &instance)?;
     failpoint!("bound");
     let agents = agent_socket(&config, &data_dir, &instance);
@@ -132,11 +135,23 @@ fn agent_socket(config: &Config, data_dir: &DataDir, instance: &Instance) -> Opt
         .ok()
 }
 
-fn open_data_dir(located: &Located, config: &Config) -> anyhow::Result<DataDir> {
+pub(crate) fn open_data_dir(located: &Located, config: &Config) -> anyhow::Result<DataDir> {
     let options = data_dir::Options {
         allow_network_file_system: config.storage.allow_network_file_system,
     };
     Ok(DataDir::open(located, options)?)
+}
+
+/// Does what is left of a restore that was decided and then interrupted.
+fn finish_restore(data_dir: &DataDir) -> anyhow::Result<()> {
+    let database = data_dir.database(NOTIFICATIONS_FILE)?;
+    let finished = data_dir
+        .finish_replacing(&database)
+        .context("a restore that was interrupted cannot be finished; see the directories replaced-* in the data directory")?;
+    if let Some(aside) = finished {
+        tracing::warn!(replaced = %aside.display(), "finished a restore that was interrupted");
+    }
+    Ok(())
 }
 
 /// Makes the runtime and serves until the end; then nothing that still runs can hold the process up.
@@ -233,9 +248,12 @@ impl Daemon<'_> {
     async fn serve(mut self, incoming: Vec<Incoming>) -> anyhow::Result<()> {
         let store = Arc::clone(&self.store) as Arc<dyn NotificationStore>;
         let notifications = Arc::new(Notifications::new(store, Arc::new(SystemClock)));
-        let mut background = self.background(&notifications);
+        let retention = self.retention();
+        let mut background = self.background(&notifications, &retention);
         let services = Services {
             notifications,
+            retention,
+            backups: Arc::clone(&self.store) as Arc<dyn BackupStore>,
             consumers: self.consumers(),
             admin: Arc::clone(&self.store) as Arc<dyn StoreAdmin>,
             identity: self.identity(&incoming),
@@ -278,12 +296,18 @@ impl Daemon<'_> {
     }
 
     /// What goes on beside the calls, until the stop.
-    fn background(&self, notifications: &Arc<Notifications>) -> JoinSet<()> {
+    fn background(
+        &self,
+        notifications: &Arc<Notifications>,
+        retention: &Arc<Retention>,
+    ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let (feed, stop) = (Arc::clone(notifications.feed()), self.stop.clone());
         tasks.spawn(async move { feed.run(stop).await });
         let (expiry, stop) = (Arc::clone(notifications), self.stop.clone());
         tasks.spawn(async move { expiry.run_expiry(stop).await });
+        let (retention, stop) = (Arc::clone(retention), self.stop.clone());
+        tasks.spawn(async move { retention.run(stop).await });
         tasks.spawn(guard(Arc::clone(&self.instance), self.stop.clone()));
         let (store, log) = (Arc::clone(&self.store), self.log.clone());
         let stop = self.stop.clone();
@@ -313,11 +337,37 @@ impl Daemon<'_> {
 
     fn consumers(&self) -> Arc<Consumers> {
         let store = Arc::clone(&self.store) as Arc<dyn ConsumerStore>;
-        let limits = LagLimits {
+        Arc::new(Consumers::new(
+            store,
+            Arc::new(SystemClock),
+            self.lag_limits(),
+        ))
+    }
+
+    fn lag_limits(&self) -> LagLimits {
+        LagLimits {
             max_events: self.config.consumers.max_lag_events,
             max_age: self.config.consumers.max_age,
+        }
+    }
+
+    fn retention(&self) -> Arc<Retention> {
+        let retention = &self.config.retention;
+        let closed = retention.closed_max_age;
+        let policy = Policy {
+            journal_max_age: retention.journal_max_age,
+            journal_max_events: retention.journal_max_events,
+            closed_max_age: (!closed.is_zero()).then_some(closed),
+            limits: self.lag_limits(),
         };
-        Arc::new(Consumers::new(store, Arc::new(SystemClock), limits))
+        let store = Arc::clone(&self.store) as _;
+        let interval = retention.interval;
+        Arc::new(Retention::new(
+            store,
+            Arc::new(SystemClock),
+            policy,
+            interval,
+        ))
     }
 
     fn identity(&self, incoming: &[Incoming]) -> ServerIdentity {
@@ -410,6 +460,7 @@ fn options(config: &Config, data_dir: &DataDir) -> anyhow::Result<Options> {
     let truncate_frames = storage.truncate_bytes / FRAME_BYTES;
     Ok(Options {
         surroundings: Arc::new(surroundings(data_dir, &path)),
+        data_dir: data_dir.clone(),
         path,
         clock: Arc::new(SystemClock),
         queue_capacity: storage.queue_capacity,

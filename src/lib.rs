@@ -13,6 +13,7 @@ pub mod instance;
 pub mod log_file;
 pub mod metrics;
 pub mod notify;
+pub mod offline;
 pub mod platform;
 pub mod scrape;
 pub mod shutdown;

@@ -3,13 +3,16 @@
 use std::process::ExitCode;
 
 use barista::cli::Arguments;
-use barista::{check, daemon};
+use barista::{check, daemon, offline};
 use clap::Parser;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(what) = arguments.check {
         return check::run(&arguments, what);
+    }
+    if let Some(code) = offline::run(&arguments) {
+        return code;
     }
     match daemon::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,

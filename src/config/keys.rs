@@ -226,6 +226,32 @@ pub const KEYS: &[Key] = &[
         "How old the first change may be that a durable watcher has not acknowledged before the journal is no longer kept for it.",
     ),
     Key::new(
+        "retention",
+        "journal_max_age",
+        r#""720h""#,
+        "How old a change becomes before it may be removed from the journal. What a durable watcher within its limits has not acknowledged is kept \
+         all the same.",
+    ),
+    Key::new(
+        "retention",
+        "journal_max_events",
+        "10000000",
+        "How many changes the journal keeps, however young they are; a million takes about 200 MB.",
+    ),
+    Key::new(
+        "retention",
+        "closed_max_age",
+        r#""0s""#,
+        "How long a notification is kept after it was responded to, dismissed or cancelled, or has expired; at least 24h. 0s: for ever. Those that \
+         are not closed are never removed.",
+    ),
+    Key::new(
+        "retention",
+        "interval",
+        r#""1h""#,
+        "How often what is no longer kept is removed.",
+    ),
+    Key::new(
         "metrics",
         "listen",
         r#""""#,

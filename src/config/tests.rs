@@ -79,7 +79,15 @@ fn the_table_has_every_field_of_the_structs() {
         error.message().to_owned()
     };
     let mut sections = complaint("nothing = 1");
-    for section in ["server", "agent", "storage", "consumers", "metrics", "log"] {
+    for section in [
+        "server",
+        "agent",
+        "storage",
+        "consumers",
+        "retention",
+        "metrics",
+        "log",
+    ] {
         assert!(sections.contains(&format!("`{section}`")), "{sections}");
         sections = sections.replace(&format!("`{section}`"), "");
         let message = complaint(&format!("[{section}]\nnothing = 1"));
@@ -167,6 +175,10 @@ fn every_key_is_set_by_its_variable() {
         ("storage.file_check_interval", "7s"),
         ("consumers.max_lag_events", "7"),
         ("consumers.max_age", "7h"),
+        ("retention.journal_max_age", "7h"),
+        ("retention.journal_max_events", "7"),
+        ("retention.closed_max_age", "70h"),
+        ("retention.interval", "7s"),
         ("metrics.listen", "127.0.0.1:9464"),
         ("log.format", "json"),
         ("log.level", "barista=debug"),

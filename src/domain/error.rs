@@ -129,6 +129,15 @@ pub enum Error {
         /// How many may be set aside.
         limit: usize,
     },
+    /// One backup is made at a time.
+    #[error("a backup is being made already; try again when it is done")]
+    BackupRunning,
+    /// A backup could not be written, or is not sound.
+    #[error("the backup could not be made, and nothing is left of it: {reason}")]
+    BackupFailed {
+        /// Why, for people.
+        reason: String,
+    },
     /// A snapshot would be larger than one may be.
     #[error("more notifications match than a snapshot may hold, {limit}; narrow the filter")]
     SnapshotTooLarge {

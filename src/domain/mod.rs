@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod authority;
+pub mod backup;
 pub mod change;
 pub mod clock;
 pub mod consumer;
@@ -10,4 +11,5 @@ pub mod error;
 pub mod feed;
 pub mod notification;
 pub mod notifications;
+pub mod retention;
 pub mod word;

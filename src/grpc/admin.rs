@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
@@ -10,16 +11,18 @@ use tonic::{Request, Response, Status};
 use super::metrics::Metrics;
 use super::pb::admin::v1 as pb;
 use super::pb::admin::v1::admin_service_server::AdminService;
-use super::{deadline, field, write};
+use super::{deadline, field, keeping, write};
 use crate::connection::Connections;
 use crate::domain::admin::{
     CheckpointMode, DatabaseStatus, IntegrityCheck, IntegrityDepth, IntegrityFinding,
     IntegrityKind, StoreAdmin, WalLock, WalLockKind,
 };
 use crate::domain::authority::Authority;
+use crate::domain::backup::{BackupProgress, BackupRequest, BackupStore};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::notifications::Notifications;
+use crate::domain::retention::Retention;
 
 /// The oldest and the newest revision of the protocol that this daemon serves.
 const PROTOCOL_MIN: i32 = 1;
@@ -55,6 +58,8 @@ pub struct ServerIdentity {
 pub(super) struct Handler {
     pub(super) store: Arc<dyn StoreAdmin>,
     pub(super) notifications: Arc<Notifications>,
+    pub(super) retention: Arc<Retention>,
+    pub(super) backups: Arc<dyn BackupStore>,
     pub(super) identity: Arc<ServerIdentity>,
     pub(super) metrics: Metrics,
     /// Where writes run.
@@ -108,6 +113,7 @@ impl AdminService for Handler {
         let open = self.notifications.count_open(MAX_COUNTED + 1).await?;
         let feed = self.notifications.feed();
         let pid = self.identity.pid;
+        let last = self.retention.last();
         let status = pb::ServerStatus {
             databases: databases
                 .into_iter()
@@ -125,6 +131,8 @@ impl AdminService for Handler {
                     .sum(),
             ),
             shutting_down: self.stop.is_cancelled(),
+            last_retention_time: last.as_ref().map(|(at, _)| field::to_timestamp(*at)),
+            last_retention: last.map(|(_, report)| keeping::to_report(report)),
         };
         Ok(Response::new(pb::GetStatusResponse {
             status: Some(status),
@@ -177,6 +185,43 @@ impl AdminService for Handler {
             complete: report.complete,
             databases: report.databases,
         }))
+    }
+
+    type CreateBackupStream = keeping::BackupStream;
+
+    async fn create_backup(
+        &self,
+        request: Request<pb::CreateBackupRequest>,
+    ) -> Result<Response<Self::CreateBackupStream>, Status> {
+        let request = BackupRequest {
+            path: request.into_inner().path,
+            now: self.notifications.now(),
+        };
+        let (tell, progress) = watch::channel(BackupProgress::default());
+        let backups = Arc::clone(&self.backups);
+        let making = Box::pin(async move { backups.create_backup(request, tell).await });
+        let stream = keeping::backup(making, progress, self.stop.clone());
+        Ok(Response::new(stream))
+    }
+
+    async fn apply_retention(
+        &self,
+        request: Request<pb::ApplyRetentionRequest>,
+    ) -> Result<Response<pb::ApplyRetentionResponse>, Status> {
+        let dry_run = request.into_inner().dry_run;
+        let report = async {
+            if dry_run {
+                self.retention.survey().await
+            } else {
+                self.retention.apply().await
+            }
+        };
+        let report = tokio::select! {
+            report = report => keeping::to_report(report?),
+            () = self.stop.cancelled() => return Err(Error::ShuttingDown.into()),
+        };
+        let report = Some(report);
+        Ok(Response::new(pb::ApplyRetentionResponse { report }))
     }
 }
 

@@ -39,6 +39,14 @@ const METHODS: &[(&str, Access)] = &[
     ("/barista.admin.v1.AdminService/GetServerInfo", Access::Open),
     ("/barista.admin.v1.AdminService/GetMetrics", Access::Denied),
     ("/barista.admin.v1.AdminService/GetStatus", Access::Denied),
+    (
+        "/barista.admin.v1.AdminService/CreateBackup",
+        Access::Denied,
+    ),
+    (
+        "/barista.admin.v1.AdminService/ApplyRetention",
+        Access::Denied,
+    ),
     ("/barista.admin.v1.AdminService/Checkpoint", Access::Denied),
     (
         "/barista.admin.v1.AdminService/CheckIntegrity",

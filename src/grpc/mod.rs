@@ -8,6 +8,7 @@ mod body;
 mod consumer;
 mod deadline;
 mod field;
+mod keeping;
 mod layer;
 pub mod metrics;
 mod notification;

@@ -26,8 +26,10 @@ use super::sever::Severable;
 use super::{consumer, notification};
 use crate::connection::ConnectInfo;
 use crate::domain::admin::StoreAdmin;
+use crate::domain::backup::BackupStore;
 use crate::domain::consumers::Consumers;
 use crate::domain::notifications::Notifications;
+use crate::domain::retention::Retention;
 
 /// The largest request to one of the standard services, in bytes.
 const STANDARD_REQUEST_BYTES: usize = 16 * 1024;
@@ -87,6 +89,10 @@ pub struct Services {
     pub notifications: Arc<Notifications>,
     /// Durable watchers.
     pub consumers: Arc<Consumers>,
+    /// What is no longer kept.
+    pub retention: Arc<Retention>,
+    /// The store, as something that can be copied.
+    pub backups: Arc<dyn BackupStore>,
     /// The store, as an operator sees it.
     pub admin: Arc<dyn StoreAdmin>,
     /// Who the daemon is.
@@ -200,6 +206,8 @@ fn routes(
     let admin = admin::Handler {
         store: services.admin,
         notifications: services.notifications,
+        retention: services.retention,
+        backups: services.backups,
         identity: Arc::new(services.identity),
         metrics,
         tasks: tasks.clone(),

@@ -85,6 +85,8 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         Error::CommitUnknown => (Code::Unavailable, Reason::CommitUnknown),
         Error::DiskFull { .. } => (Code::ResourceExhausted, Reason::DiskFull),
         Error::DatabaseUnavailable { .. } => (Code::Unavailable, Reason::DatabaseUnavailable),
+        Error::BackupRunning => (Code::FailedPrecondition, Reason::BackupRunning),
+        Error::BackupFailed { .. } => (Code::FailedPrecondition, Reason::BackupFailed),
         Error::DeadlineExceeded => (Code::DeadlineExceeded, Reason::DeadlineExceeded),
         Error::TooManyStreams { .. } => (Code::ResourceExhausted, Reason::TooManyStreams),
         Error::AgentNotAllowed { .. } => (Code::PermissionDenied, Reason::AgentNotAllowed),

@@ -27,6 +27,7 @@ use crate::domain::consumers::Consumers;
 use crate::domain::notification::draft::Draft;
 use crate::domain::notification::{Notification, NotificationType, Priority};
 use crate::domain::notifications::Notifications;
+use crate::domain::retention::{Policy, Retention};
 use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
 
 /// A clock that stands still.
@@ -43,6 +44,7 @@ pub(super) struct Shelf {
     pub(super) notifications: Arc<Notifications>,
     pub(super) consumers: Arc<Consumers>,
     pub(super) store: Arc<SqliteStore>,
+    pub(super) retention: Arc<Retention>,
     pub(super) stop: CancellationToken,
     dir: TempDir,
 }
@@ -61,6 +63,7 @@ impl Shelf {
             wal_locks: Box::new(Vec::new),
         };
         let options = Options {
+            data_dir,
             path,
             clock: Arc::new(Frozen),
             surroundings: Arc::new(surroundings),
@@ -87,6 +90,18 @@ impl Shelf {
             max_events: 100,
             max_age: Duration::from_secs(3_600),
         };
+        let policy = Policy {
+            journal_max_age: Duration::from_secs(3_600),
+            journal_max_events: 1_000,
+            closed_max_age: None,
+            limits,
+        };
+        let retention = Retention::new(
+            Arc::clone(&store) as _,
+            Arc::new(Frozen),
+            policy,
+            Duration::from_secs(3_600),
+        );
         let consumers = Consumers::new(Arc::clone(&store) as _, Arc::new(Frozen), limits);
         let stop = CancellationToken::new();
         let feed = Arc::clone(notifications.feed());
@@ -95,6 +110,7 @@ impl Shelf {
         Self {
             notifications,
             consumers: Arc::new(consumers),
+            retention: Arc::new(retention),
             store,
             stop,
             dir,
@@ -106,6 +122,8 @@ impl Shelf {
         Services {
             notifications: Arc::clone(&self.notifications),
             consumers: Arc::clone(&self.consumers),
+            retention: Arc::clone(&self.retention),
+            backups: Arc::clone(&self.store) as _,
             admin: Arc::clone(&self.store) as _,
             identity: ServerIdentity {
                 version: "0.0.1".to_owned(),

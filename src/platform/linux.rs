@@ -148,7 +148,8 @@ impl WriteWatch {
     /// What inotify says: the file is not there, or the user watches too many files already.
     pub fn new(path: &Path) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        inotify::add_watch(&inotify, path, WatchFlags::MODIFY)?;
+        let ends = WatchFlags::ATTRIB | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
+        inotify::add_watch(&inotify, path, WatchFlags::MODIFY | ends)?;
         #[expect(
             deprecated,
             reason = "its successor is unsafe, as a type could name another descriptor than its own; OwnedFd does not"
@@ -161,7 +162,8 @@ impl WriteWatch {
     ///
     /// # Errors
     ///
-    /// `NotFound` when the file is no longer watched, because it was deleted.
+    /// `NotFound` when the file may no longer be at its path: it was moved, or lost a name. One that somebody has open goes on existing after
+    /// that, and nobody would write to it any more.
     pub async fn written(&mut self) -> io::Result<()> {
         loop {
             let mut ready = self.inotify.readable().await?;
@@ -181,7 +183,7 @@ fn drain(inotify: &OwnedFd) -> io::Result<()> {
     let mut any = false;
     loop {
         match events.next() {
-            Ok(event) if event.events().contains(ReadFlags::IGNORED) => {
+            Ok(event) if !event.events().contains(ReadFlags::MODIFY) => {
                 return Err(io::ErrorKind::NotFound.into());
             }
             Ok(_) => any = true,
@@ -247,6 +249,20 @@ pub fn wal_lock_holders(shared_memory: &Path) -> io::Result<Vec<WalLockHolder>> 
     holders.sort();
     holders.dedup();
     Ok(holders)
+}
+
+/// The processes that have a database in WAL mode open, this one included, given its shared-memory file (`…-shm`), on which each holds a lock.
+///
+/// # Errors
+///
+/// When `/proc/locks` cannot be read. A missing file has no users: that is no error.
+pub fn log_users(shared_memory: &Path) -> io::Result<Vec<u32>> {
+    let locks = match locks_on(shared_memory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let posix = locks.iter().filter(|lock| lock.family == Family::Posix);
+    Ok(posix.map(|lock| lock.pid).collect())
 }
 
 /// What a range of locked bytes of the shared-memory file means: SQLite locks byte 120 to write, 121 to checkpoint, 122 to recover, and shares
@@ -351,6 +367,7 @@ mod tests {
         let mut watch = WriteWatch::new(&path).expect("a watch");
         std::fs::write(&path, "one").expect("written");
         watch.written().await.expect("told");
+        let _somebody = std::fs::File::open(&path).expect("opened");
         std::fs::remove_file(&path).expect("removed");
         let ended = watch.written().await.expect_err("nothing is left to watch");
         assert_eq!(ended.kind(), io::ErrorKind::NotFound);

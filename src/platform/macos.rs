@@ -100,6 +100,15 @@ pub fn file_lock_holders(_path: &Path) -> io::Result<Vec<u32>> {
     Ok(Vec::new())
 }
 
+/// The processes that have a database open; not known here, so always empty.
+///
+/// # Errors
+///
+/// None.
+pub fn log_users(_shared_memory: &Path) -> io::Result<Vec<u32>> {
+    Ok(Vec::new())
+}
+
 /// The processes that hold locks on a write-ahead log; not known here, so always empty.
 ///
 /// # Errors

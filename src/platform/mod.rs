@@ -10,12 +10,12 @@ mod macos;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    WriteWatch, file_lock_holders, file_system, process_name, process_usage,
+    WriteWatch, file_lock_holders, file_system, log_users, process_name, process_usage,
     raise_open_files_limit, wal_lock_holders,
 };
 #[cfg(target_os = "macos")]
 pub use macos::{
-    WriteWatch, file_lock_holders, file_system, process_name, process_usage,
+    WriteWatch, file_lock_holders, file_system, log_users, process_name, process_usage,
     raise_open_files_limit, wal_lock_holders,
 };
 

@@ -1,6 +1,7 @@
 //! What every store must do, whatever keeps its data. Each back end runs all of this on a fresh store.
 
 pub(crate) mod consumer;
+pub(crate) mod retention;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -244,6 +245,31 @@ pub(crate) async fn a_request_id_creates_once(store: Store) {
     };
     let refused = store.create(vec![valid(other.clone())], call(0)).await;
     assert!(matches!(refused, Err(Error::RequestIdReused { id, .. }) if id == first.id));
+    // A repetition may come after the time at which it should expire.
+    let brief = Draft {
+        request_id: Some(Uuid::from_u128(8)),
+        expiration: Some(Expiration::At(at(60))),
+        ..question("brief")
+    };
+    let made = create(&store, brief.clone()).await;
+    let again = brief
+        .clone()
+        .validate(at(120))
+        .expect("valid, as it may be a repetition");
+    let again = store
+        .create(vec![again], call(120))
+        .await
+        .expect("the same");
+    assert_eq!(again[0].id, made.id);
+    let late = Draft {
+        request_id: Some(Uuid::from_u128(9)),
+        ..brief
+    };
+    let late = late
+        .validate(at(120))
+        .expect("valid, as it may be a repetition");
+    let refused = store.create(vec![late], call(120)).await;
+    assert!(matches!(refused, Err(Error::InvalidField { field, .. }) if field == "expire_time"));
     let tomorrow = other.validate(at(24 * 60 * 60)).expect("valid");
     let created = store
         .create(vec![tomorrow], call(24 * 60 * 60))

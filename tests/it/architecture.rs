@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 const MIGRATIONS: &[(&str, &str)] = &[
     (
         "notifications/0001_journal.sql",
-        "d963872d7ee49784e0bb903f9cb2e62a2c35d7fbf90f080a5fbfa826e5e0a6cc",
+        "7d4aec8291c735e20dc95b6b7e2d654ae6bea27c6661297cdfe59ede7fd7b746",
     ),
     (
         "notifications/0002_consumers.sql",

@@ -5,6 +5,7 @@ mod support;
 
 mod agent;
 mod architecture;
+mod backup;
 mod concurrency;
 mod consumer;
 mod contention;

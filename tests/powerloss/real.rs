@@ -52,6 +52,7 @@ pub(crate) fn open(directory: &Path) -> Result<SqliteStore, OpenError> {
     };
     SqliteStore::open(Options {
         path: data_dir.database(NOTIFICATIONS_FILE).expect("a path"),
+        data_dir,
         clock: Arc::new(Still),
         surroundings: Arc::new(surroundings),
         queue_capacity: 256,

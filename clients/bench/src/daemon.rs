@@ -69,7 +69,7 @@ impl Daemon {
                 ready = ready.wait() => ready?,
                 status = child.wait() => bail!("the daemon ended: {}", status?),
             }
-            anyhow::Ok(connect(directory).await?)
+            anyhow::Ok(Self::connect(directory).await?)
         };
         match timeout(PATIENCE, started).await {
             Ok(Ok(_client)) => {}
@@ -94,7 +94,7 @@ impl Daemon {
     ///
     /// The daemon does not answer.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
-        Ok(connect(&self.directory).await?)
+        Ok(Self::connect(&self.directory).await?)
     }
 
     /// Opens a connection for each of `count` callers.
@@ -136,6 +136,30 @@ impl Daemon {
         Ok(kib / 1024.0)
     }
 
+    /// Opens a connection to the daemon of `directory`, whoever started it.
+    ///
+    /// # Errors
+    ///
+    /// The daemon does not answer.
+    pub(crate) async fn connect(directory: &Path) -> Result<Client, barista_client::Error> {
+        let options = ConnectOptions::new()
+            .data_dir(directory.to_owned())
+            .autostart(Autostart::Never)
+            .call_timeout(Duration::from_secs(120));
+        Client::connect(options).await
+    }
+
+    /// How many entries a folder of `/proc/PID` has: `fd` for open descriptors, `task` for threads.
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell.
+    pub(crate) fn entries(&self, folder: &str) -> anyhow::Result<usize> {
+        let path = format!("/proc/{}/{folder}", self.pid.as_raw_nonzero());
+        let entries = fs::read_dir(&path).with_context(|| format!("cannot read {path}"))?;
+        Ok(entries.count())
+    }
+
     /// The processor time that all threads have used. Read from the scheduler, as the ticks of `/proc/PID/stat` are too coarse for a
     /// daemon that does nearly nothing.
     ///
@@ -175,15 +199,8 @@ impl Daemon {
     }
 }
 
-async fn connect(directory: &Path) -> Result<Client, barista_client::Error> {
-    let options = ConnectOptions::new()
-        .data_dir(directory.to_owned())
-        .autostart(Autostart::Never)
-        .call_timeout(Duration::from_secs(120));
-    Client::connect(options).await
-}
-
-fn tail(log: &Path) -> String {
+/// The end of a log, for an error.
+pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().rev().take(5).collect();
     let lines: Vec<_> = lines.into_iter().rev().collect();

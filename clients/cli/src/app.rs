@@ -73,6 +73,7 @@ async fn dispatch(app: &App, command: Command) -> Result<Exit> {
         Command::Status(status) => Box::pin(status.run(app)).await,
         Command::Doctor(doctor) => Box::pin(doctor.run(app)).await,
         Command::Daemon(daemon) => Box::pin(daemon.run(app)).await,
+        Command::Db(db) => Box::pin(db.run(app)).await,
         Command::Version(version) => Box::pin(version.run(app)).await,
         Command::Init(init) => init.run(app),
         Command::Completions(completions) => completions.run(app),

@@ -217,6 +217,8 @@ fn exit_of_reason(reason: ErrorReason) -> Exit {
         | ErrorReason::ConsumerTakenOver
         | ErrorReason::ConsumerReset
         | ErrorReason::SetAsideFull => Exit::Conflict,
+        ErrorReason::BackupRunning => Exit::TryAgain,
+        ErrorReason::BackupFailed => Exit::Failed,
         // The daemon answers, but what people need it for cannot be reached, and trying again does not help.
         ErrorReason::ShuttingDown | ErrorReason::DatabaseUnavailable => Exit::Unreachable,
         ErrorReason::DatabaseBusy

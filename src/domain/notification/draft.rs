@@ -105,6 +105,22 @@ impl NewNotification {
     pub fn expire_time(&self) -> Option<Timestamp> {
         self.expire_time
     }
+
+    /// Checks what holds only for one that does not exist yet: a repetition of an earlier request may come after its time has passed. The store calls
+    /// it when it knows that this is none.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField`.
+    pub fn check_new(&self) -> Result<()> {
+        if self
+            .expire_time
+            .is_some_and(|time| time <= self.create_time)
+        {
+            return Err(expired());
+        }
+        Ok(())
+    }
 }
 
 impl Draft {
@@ -118,7 +134,7 @@ impl Draft {
             + 256
     }
 
-    /// Checks every rule of a new notification.
+    /// Checks every rule of a new notification, but for [`NewNotification::check_new`] where it may be a repetition.
     ///
     /// # Errors
     ///
@@ -144,11 +160,15 @@ impl Draft {
             .map(|expiration| expire_time(expiration, now))
             .transpose()?;
         self.check_default_response()?;
-        Ok(NewNotification {
+        let new = NewNotification {
             draft: self,
             create_time: now,
             expire_time,
-        })
+        };
+        if new.draft.request_id.is_none() {
+            new.check_new()?;
+        }
+        Ok(new)
     }
 
     fn check_default_response(&self) -> Result<()> {
@@ -291,11 +311,12 @@ fn options(options: &[Choice]) -> Result<()> {
     Ok(())
 }
 
+fn expired() -> Error {
+    Error::invalid("expire_time", "must lie in the future")
+}
+
 fn expire_time(expiration: Expiration, now: Timestamp) -> Result<Timestamp> {
     match expiration {
-        Expiration::At(time) if time <= now => {
-            Err(Error::invalid("expire_time", "must lie in the future"))
-        }
         Expiration::At(time) if time.since(now) > MAX_TTL => {
             Err(Error::invalid("expire_time", "must be within 10 years"))
         }

@@ -25,14 +25,11 @@ fn closed() -> Closed {
     }
 }
 
-fn agent_not_allowed() -> Error {
-    Error::AgentNotAllowed {
-        what: "call RespondNotification".to_owned(),
-        remedy: "ask a person",
-    }
-}
-
 /// One error of each variant. The match makes the compiler ask for a new one.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list, and the match that makes it complete"
+)]
 fn all_errors() -> Vec<Error> {
     let second = Duration::from_secs(1);
     let mut errors = vec![
@@ -69,10 +66,14 @@ fn all_errors() -> Vec<Error> {
         },
         Error::DeadlineExceeded,
         Error::TooManyStreams { limit: 10 },
-        agent_not_allowed(),
+        Error::AgentNotAllowed {
+            what: "call RespondNotification".to_owned(),
+            remedy: "ask a person",
+        },
         Error::Internal("a secret of the daemon".to_owned()),
     ];
     errors.extend(consumer_errors());
+    errors.extend(backup_errors());
     for error in &errors {
         match error {
             Error::InvalidField { .. }
@@ -90,6 +91,8 @@ fn all_errors() -> Vec<Error> {
             | Error::ConsumerTakenOver { .. }
             | Error::ConsumerReset { .. }
             | Error::SetAsideFull { .. }
+            | Error::BackupRunning
+            | Error::BackupFailed { .. }
             | Error::SnapshotTooLarge { .. }
             | Error::ShuttingDown
             | Error::DatabaseBusy { .. }
@@ -103,6 +106,11 @@ fn all_errors() -> Vec<Error> {
         }
     }
     errors
+}
+
+fn backup_errors() -> Vec<Error> {
+    let reason = "the disk is gone".to_owned();
+    vec![Error::BackupRunning, Error::BackupFailed { reason }]
 }
 
 fn consumer_errors() -> Vec<Error> {
@@ -155,9 +163,12 @@ fn documented_code(reason: &str) -> Code {
         }
         "METHOD_NOT_FOUND" => Code::Unimplemented,
         "NOTIFICATION_NOT_FOUND" | "CONSUMER_NOT_FOUND" => Code::NotFound,
-        "NOTIFICATION_CLOSED" | "UNKNOWN_CURSOR" | "SNAPSHOT_TOO_LARGE" | "SET_ASIDE_FULL" => {
-            Code::FailedPrecondition
-        }
+        "NOTIFICATION_CLOSED"
+        | "UNKNOWN_CURSOR"
+        | "SNAPSHOT_TOO_LARGE"
+        | "SET_ASIDE_FULL"
+        | "BACKUP_RUNNING"
+        | "BACKUP_FAILED" => Code::FailedPrecondition,
         "REQUEST_ID_REUSED" | "CONSUMER_EXISTS" => Code::AlreadyExists,
         "CONSUMER_TAKEN_OVER" | "CONSUMER_RESET" => Code::Aborted,
         "SEQUENCE_COMPACTED" => Code::OutOfRange,

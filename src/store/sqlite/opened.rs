@@ -12,9 +12,6 @@ use super::writer::Opening;
 use crate::data_dir::{DataDirError, DatabaseFile, DatabasePath, FileIdentity};
 use crate::failpoint::failpoint;
 
-/// A version that SQLite never reports: whatever it says next is news.
-const UNSEEN: i64 = -1;
-
 /// The writing connection, and what it last saw of others.
 pub(super) struct Open {
     pub(super) connection: Connection,
@@ -24,6 +21,8 @@ pub(super) struct Open {
     data_version: i64,
     /// `PRAGMA schema_version`: another value means that somebody has changed the schema.
     schema_version: i64,
+    /// Both, as they were before the transaction that is open.
+    seen_before: (i64, i64),
 }
 
 impl Open {
@@ -40,10 +39,9 @@ impl Open {
         main
     }
 
-    /// Makes whatever others have committed news again: it was noticed in a transaction that was undone.
+    /// Makes what others had committed news again that was noticed in a transaction which was undone.
     pub(super) fn forget_others(&mut self) {
-        self.data_version = UNSEEN;
-        self.schema_version = UNSEEN;
+        (self.data_version, self.schema_version) = self.seen_before;
     }
 
     pub(super) fn others_committed(&self) -> rusqlite::Result<bool> {
@@ -52,6 +50,7 @@ impl Open {
 
     /// Looks, inside the transaction, for what others have committed since the last one, and puts back what they took from the schema.
     pub(super) fn notice_others(&mut self, expected: &Expected) -> rusqlite::Result<bool> {
+        self.seen_before = (self.data_version, self.schema_version);
         let data_version = pragma(&self.connection, "PRAGMA data_version")?;
         if data_version == self.data_version {
             return Ok(false);
@@ -101,6 +100,7 @@ pub(super) fn open_file(
         connection,
         data_version: prepared.data_version,
         schema_version: prepared.schema_version,
+        seen_before: (prepared.data_version, prepared.schema_version),
     };
     let opening = Opening {
         main: open.main(),

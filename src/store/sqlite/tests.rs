@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use barista_locate::{Located, Source};
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::store::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
@@ -22,8 +23,10 @@ use crate::domain::notification::{Notification, NotificationType, Priority, Stat
 use crate::domain::word::Word;
 
 mod against_the_model;
+mod backup;
 mod consumer;
 mod faults;
+mod retention;
 
 struct Still;
 
@@ -71,6 +74,7 @@ impl Bench {
             wal_locks: Box::new(Vec::new),
         };
         let options = Options {
+            data_dir,
             path: database.clone(),
             clock: Arc::new(Still),
             surroundings: Arc::new(surroundings),
@@ -553,6 +557,9 @@ async fn a_job_that_fails_in_a_batch_fails_alone() {
     assert!(matches!(worse, Err(Error::Internal(_))));
     assert_eq!(bench.store.count_open(10).await.expect("a count"), 2);
     assert_eq!(*bench.store.head().borrow(), 2);
+    // The trigger's maker is the only one who has written beside us, however often a batch was undone.
+    let status = bench.store.status().await.expect("a status").remove(0);
+    assert_eq!(status.foreign_commits, 1);
 }
 
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use barista_client::pb::admin::v1::{
-    DatabaseStatus, ServerInfo, ServerStatus, WalLock, WalLockKind,
+    DatabaseStatus, RetentionReport, ServerInfo, ServerStatus, WalLock, WalLockKind,
 };
 use barista_client::{Autostart, Client, Error};
 
@@ -124,6 +124,9 @@ fn judge(status: &ServerStatus) -> Vec<Finding> {
     if status.shutting_down {
         findings.push(Finding::note("daemon", "is stopping"));
     }
+    if let Some(report) = &status.last_retention {
+        findings.extend(retention(report));
+    }
     for database in &status.databases {
         findings.extend(write_ahead_log(database));
         findings.extend(locks(database));
@@ -142,6 +145,26 @@ fn judge(status: &ServerStatus) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Who keeps the journal from being shortened, and who has lost a part of it.
+fn retention(report: &RetentionReport) -> Vec<Finding> {
+    let holds = report.holds.iter().map(|hold| {
+        let text = format!(
+            "consumer {} keeps {} changes that would be removed",
+            text::line(&hold.consumer),
+            hold.held_changes
+        );
+        Finding::note("retention", text)
+    });
+    let lost = report.left_behind.iter().map(|name| {
+        let name = text::line(name);
+        let text = format!(
+            "consumer {name} was too far behind, and changes that it has not seen were removed"
+        );
+        Finding::warning("retention", text, format!("barista consumer reset {name}"))
+    });
+    holds.chain(lost).collect()
 }
 
 fn write_ahead_log(database: &DatabaseStatus) -> Option<Finding> {

@@ -9,6 +9,7 @@ mod ask;
 mod completions;
 mod consumer;
 mod daemon;
+mod db;
 mod doctor;
 mod heard;
 mod home;

@@ -9,7 +9,13 @@ use crate::home::Home;
 use crate::program::Running;
 
 /// What differs from run to run, and what stands for it. The order matters.
-const REDACTIONS: [(&str, &str); 11] = [
+const REDACTIONS: [(&str, &str); 14] = [
+    (r"\b\d{8}T\d{6}(?:\.\d+)?Z", "[TIME]"),
+    (r"\b[0-9a-f]{64}\b", "[SHA256]"),
+    (
+        r"(Backed up |changes up to \d+, )[\d.]+ (?:KiB|MiB|bytes)",
+        "$1[SIZE]",
+    ),
     (
         r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \((?:now|\d+s ago)\)",
         "2026-03-01 12:00:00 (now)",
@@ -124,6 +130,11 @@ fn errors() {
 #[test]
 fn the_daemon() {
     session("daemon");
+}
+
+#[test]
+fn backup_and_retention() {
+    session("db");
 }
 
 #[test]
