@@ -147,6 +147,7 @@ impl Bench {
             expiration: None,
             default_response: String::new(),
             surface: String::new(),
+            owner: None,
         };
         let new = draft.validate(Still.now()).expect("valid");
         let call = Call {
