@@ -188,10 +188,18 @@ pub enum Error {
     #[error("the deadline passed before there was an answer")]
     DeadlineExceeded,
     /// As many streams are served as may be.
-    #[error("{limit} watches and waits are served already; try again later")]
+    #[error("{limit} such calls are served already; try again later")]
     TooManyStreams {
         /// How many may be.
         limit: usize,
+    },
+    /// The caller is an agent, and agents may not do this.
+    #[error("agents may not {what}: {remedy}")]
+    AgentNotAllowed {
+        /// What was asked for, as in "call …/RespondNotification".
+        what: String,
+        /// What to do instead: a clause without its full stop.
+        remedy: &'static str,
     },
     /// A defect of the daemon: the caller can do nothing about it. The text is for the log only.
     #[error("internal error: {0}")]

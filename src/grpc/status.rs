@@ -90,6 +90,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         Error::BackupFailed { .. } => (Code::FailedPrecondition, Reason::BackupFailed),
         Error::DeadlineExceeded => (Code::DeadlineExceeded, Reason::DeadlineExceeded),
         Error::TooManyStreams { .. } => (Code::ResourceExhausted, Reason::TooManyStreams),
+        Error::AgentNotAllowed { .. } => (Code::PermissionDenied, Reason::AgentNotAllowed),
         Error::Internal(_) => (Code::Internal, Reason::Internal),
     }
 }

@@ -13,11 +13,15 @@ use sha2::{Digest, Sha256};
 const MIGRATIONS: &[(&str, &str)] = &[
     (
         "notifications/0001_journal.sql",
-        "7d4aec8291c735e20dc95b6b7e2d654ae6bea27c6661297cdfe59ede7fd7b746",
+        "edb599c61ae41d450866e1ae38c724968db12c0a5b5c08a724834d7ebc469ded",
     ),
     (
         "notifications/0002_consumers.sql",
         "aae506a3bea1cabd7e71dc4b549bd59bc896ae1f26528bff0c1870c99ed839e2",
+    ),
+    (
+        "notifications/0003_owner.sql",
+        "4a5ff8b7059fbfbdc63a017a65196a045fc2b3ada7fa9e8e728a30454960be17",
     ),
 ];
 

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod agent;
 mod architecture;
 mod backup;
 mod concurrency;
@@ -18,6 +19,7 @@ mod integrity;
 mod legacy;
 mod list;
 mod locks;
+mod metrics;
 mod notification;
 mod repetition;
 mod respond;

@@ -11,6 +11,9 @@ use crate::exit::Exit;
 use crate::failure::{self, Failure, Result};
 use crate::output::Output;
 
+/// The environment variable that names the socket.
+const SOCKET_VARIABLE: &str = "BARISTA_SOCKET";
+
 /// What every command works with.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -94,6 +97,11 @@ impl App {
             Autostart::Allowed { daemon: None }
         };
         let output = Output::new(json, quiet, color);
+        // What was typed wins over the environment, whichever of the two places it names.
+        let socket = socket.or_else(|| {
+            let variable = std::env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty());
+            variable.filter(|_| data_dir.is_none()).map(PathBuf::from)
+        });
         (
             Self {
                 output,
@@ -145,7 +153,7 @@ impl App {
             let failure = Failure::call("cannot reach the daemon", &error);
             match (&error, &self.socket) {
                 (Error::NotRunning { .. }, Some(_socket)) => failure
-                    .next("leave --socket out, unless somebody else starts that daemon".to_owned()),
+                    .next("leave --socket and BARISTA_SOCKET out, unless somebody else starts that daemon".to_owned()),
                 _ => failure,
             }
         })

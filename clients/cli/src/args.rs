@@ -33,7 +33,7 @@ pub(crate) struct Global {
     /// The data directory [default: BARISTA_DATA_DIR, else the nearest data/barista.toml, else ~/.local/share/barista]
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The daemon's socket, where only that can be seen, as in a sandbox
+    /// The daemon's socket, as in a sandbox [default: BARISTA_SOCKET]
     #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(crate) socket: Option<PathBuf>,
     /// Do not start the daemon when it is not running

@@ -184,7 +184,7 @@ pub(crate) fn reason(error: &io::Error) -> String {
 /// The exit code for an error of the client library.
 fn exit_of(error: &Error) -> Exit {
     match error {
-        Error::Locate(_) => return Exit::Usage,
+        Error::Locate(_) | Error::SessionKey { .. } => return Exit::Usage,
         Error::StartFailed {
             exit_code: Some(EXIT_CONFIGURATION),
             ..
@@ -207,7 +207,7 @@ fn exit_of_reason(reason: ErrorReason) -> Exit {
         | ErrorReason::ResponseNotAllowed
         | ErrorReason::MessageTooLarge
         | ErrorReason::SnapshotTooLarge => Exit::Usage,
-        ErrorReason::PeerNotPermitted => Exit::NotPermitted,
+        ErrorReason::PeerNotPermitted | ErrorReason::AgentNotAllowed => Exit::NotPermitted,
         ErrorReason::NotificationNotFound
         | ErrorReason::ConsumerNotFound
         | ErrorReason::SetAsideEventNotFound => Exit::NotFound,
@@ -277,6 +277,9 @@ fn next_of(error: &Error) -> Option<String> {
         ErrorReason::PeerNotPermitted => {
             "name a data directory of your own with --data-dir".to_owned()
         }
+        ErrorReason::AgentNotAllowed => {
+            "run it outside the sandbox, without --socket and BARISTA_SOCKET".to_owned()
+        }
         ErrorReason::DatabaseBusy => {
             "try again; barista status names who holds the lock".to_owned()
         }
@@ -334,6 +337,7 @@ mod tests {
         assert_eq!(code(ErrorReason::InvalidField), 2);
         assert_eq!(code(ErrorReason::ResponseNotAllowed), 2);
         assert_eq!(code(ErrorReason::PeerNotPermitted), 4);
+        assert_eq!(code(ErrorReason::AgentNotAllowed), 4);
         assert_eq!(code(ErrorReason::NotificationNotFound), 5);
         assert_eq!(code(ErrorReason::NotificationClosed), 6);
         assert_eq!(code(ErrorReason::RequestIdReused), 6);

@@ -44,6 +44,11 @@ const FIELDS: &[Field] = &[
     field("agent", "--agent (or BARISTA_AGENT)", IDENTITY),
     field("session", "--session (or BARISTA_SESSION)", IDENTITY),
     field("project", "--project (or BARISTA_PROJECT)", IDENTITY),
+    field(
+        "barista-session-key",
+        "BARISTA_SESSION_KEY",
+        "set it to the same 32 to 128 random letters and digits each time",
+    ),
     field("filter.agent", "--agent", IDENTITY),
     field("filter.session", "--session", IDENTITY),
     field("filter.project", "--project", IDENTITY),

@@ -26,6 +26,10 @@ fn closed() -> Closed {
 }
 
 /// One error of each variant. The match makes the compiler ask for a new one.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list, and the match that makes it complete"
+)]
 fn all_errors() -> Vec<Error> {
     let second = Duration::from_secs(1);
     let mut errors = vec![
@@ -61,6 +65,10 @@ fn all_errors() -> Vec<Error> {
         },
         Error::DeadlineExceeded,
         Error::TooManyStreams { limit: 10 },
+        Error::AgentNotAllowed {
+            what: "call RespondNotification".to_owned(),
+            remedy: "ask a person",
+        },
         Error::Internal("a secret of the daemon".to_owned()),
     ];
     errors.extend(consumer_errors());
@@ -69,6 +77,7 @@ fn all_errors() -> Vec<Error> {
         match error {
             Error::InvalidField { .. }
             | Error::NotificationNotFound { .. }
+            | Error::AgentNotAllowed { .. }
             | Error::NotificationClosed(_)
             | Error::ResponseNotAllowed { .. }
             | Error::RequestIdReused { .. }
@@ -174,7 +183,7 @@ fn documented_code(reason: &str) -> Code {
         "SHUTTING_DOWN" | "DATABASE_BUSY" | "COMMIT_UNKNOWN" | "DATABASE_UNAVAILABLE" => {
             Code::Unavailable
         }
-        "PEER_NOT_PERMITTED" => Code::PermissionDenied,
+        "PEER_NOT_PERMITTED" | "AGENT_NOT_ALLOWED" => Code::PermissionDenied,
         "DEADLINE_EXCEEDED" => Code::DeadlineExceeded,
         "INTERNAL" => Code::Internal,
         other => panic!("{other} is not in error_reason.proto"),

@@ -147,6 +147,7 @@ impl Bench {
             expiration: None,
             default_response: String::new(),
             surface: String::new(),
+            owner: None,
         };
         let new = draft.validate(Still.now()).expect("valid");
         let call = Call {
@@ -262,6 +263,23 @@ async fn each_foreign_change_is_one_event_in_order() {
         ["one", "one", "replaced", "replaced", "again", "again"]
     );
     assert!(changes.iter().all(|change| change.has_content));
+}
+
+#[tokio::test]
+async fn the_journal_does_not_believe_the_time_that_a_foreign_row_claims() {
+    let bench = Bench::open();
+    bench.create("ours").await.expect("created");
+    bench
+        .foreign()
+        .execute_batch(&insert("theirs"))
+        .expect("inserted");
+    bench.kinds_through(0, 2).await;
+    let changes = bench.store.changes_after(0, 10).await.expect("changes");
+    let [ours, theirs] = changes.as_slice() else {
+        panic!("{changes:?}");
+    };
+    assert_eq!(ours.time, Some(Still.now()));
+    assert!(theirs.time > theirs.notification.create_time, "{theirs:?}");
 }
 
 #[tokio::test]

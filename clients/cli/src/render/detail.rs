@@ -106,6 +106,12 @@ impl Page {
 
     fn origin(&mut self, notification: &Notification) {
         self.field("agent", &text::line(&notification.agent));
+        if notification.from_agent_socket {
+            self.field(
+                "",
+                "from a sandbox: who it is and what it says is unverified",
+            );
+        }
         self.field("session", &text::line(&notification.session));
         self.field("project", &text::line(&notification.project));
         self.field("tags", &text::line(&notification.tags.join(", ")));

@@ -122,6 +122,8 @@ BEGIN
                             WHERE notification_id = n.id AND until_seq = next.seq);
 END;
 
+-- The daemon names its rows' surface, be it empty, and gives them the time of its clock. What other writers claim is not believed: the age of a
+-- change decides how long it is kept.
 CREATE TRIGGER barista_notifications_inserted
 AFTER INSERT ON notifications
 BEGIN
@@ -132,7 +134,7 @@ BEGIN
                                WHERE notification_id = NEW.id
                                  AND until_seq > (SELECT coalesce(max(seq), 0) FROM changes))
                  THEN 'updated' ELSE 'created' END,
-            strftime('%Y-%m-%dT%H:%M:%f', 'now'), NEW.agent, NEW.created_surface, NEW.status, NEW.user_response,
+            CASE WHEN NEW.created_surface IS NULL THEN strftime('%Y-%m-%dT%H:%M:%f', 'now') ELSE NEW.updated_at END, NEW.agent, NEW.created_surface, NEW.status, NEW.user_response,
             NEW.updated_at, NEW.read_at, NEW.closed_at, NEW.closed_by, NEW.closed_surface, NEW.response_options);
 END;
 
