@@ -88,7 +88,7 @@ pub struct Arguments {
     /// Put a backup in the place of the notifications' database, and start nothing
     ///
     /// Only while no daemon runs. What was there before is kept in replaced-TIME/ in the data directory. The database begins another history: cursors
-    /// of the old one are refused, and durable watchers must be reset (barista consumer reset).
+    /// of the old one are refused, and durable watchers must be reset (barista consumer reset NAME --since now|oldest).
     #[arg(long, value_name = "FILE", group = "offline")]
     pub restore: Option<PathBuf>,
 

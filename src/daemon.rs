@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use barista_locate::Located;
+use futures_util::stream::select_all;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Arguments, VERSION};
 use crate::config::{self, Config, ConfigError};
-use crate::connection::{self, Incoming};
+use crate::connection::{self, Door, Incoming};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{StoreAdmin, WalLock, WalLockKind};
 use crate::domain::backup::BackupStore;
@@ -26,9 +27,11 @@ use crate::domain::notifications::Notifications;
 use crate::domain::retention::{Policy, Retention};
 use crate::failpoint::failpoint;
 use crate::grpc::admin::ServerIdentity;
+use crate::grpc::metrics::Metrics;
 use crate::grpc::server::{self, Limits, Services};
 use crate::instance::{Instance, InstanceError};
 use crate::platform::WriteWatch;
+use crate::scrape::{Render, Scrape};
 use crate::shutdown::{Hangup, on_signals};
 use crate::socket::{BoundSocket, Place};
 use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
@@ -69,6 +72,19 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if usage { 2 } else { 1 }
 }
 
+/// What `error`, from [`run`], says: with its causes, as far as it does not tell them itself.
+#[must_use]
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 /// What to do about `error`, from [`run`], where its own text does not say.
 #[must_use]
 pub fn remedy(error: &anyhow::Error) -> Option<String> {
@@ -104,13 +120,32 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     finish_restore(&data_dir)?;
     let socket = BoundSocket::open(&data_dir, config.server.socket.as_deref(), &instance)?;
     failpoint!("bound");
-    let outcome = serve_on(&config, &data_dir, &instance, socket, arguments.detached);
+    let agents = agent_socket(&config, &data_dir, &instance);
+    let sockets = Sockets { socket, agents };
+    let outcome = serve_on(&config, &data_dir, &instance, sockets, arguments.detached);
     match &outcome {
         Ok(()) => tracing::info!("stopped"),
-        Err(error) => tracing::error!(error = format!("{error:#}"), "stopped"),
+        Err(error) => tracing::error!(error = explain(error), "stopped"),
     }
     drop(instance);
     outcome
+}
+
+/// The sockets, before there is a runtime.
+struct Sockets {
+    socket: BoundSocket,
+    agents: Option<BoundSocket>,
+}
+
+/// Binds the agent socket. That it cannot be bound is no reason not to serve people: its directory is open to sandboxes, and none of them
+/// may keep the daemon from starting.
+fn agent_socket(config: &Config, data_dir: &DataDir, instance: &Instance) -> Option<BoundSocket> {
+    if !config.agent.enabled {
+        return None;
+    }
+    BoundSocket::bind_for_agents(data_dir, config.agent.socket.as_deref(), instance)
+        .inspect_err(|error| tracing::error!(%error, "there is no agent socket"))
+        .ok()
 }
 
 pub(crate) fn open_data_dir(located: &Located, config: &Config) -> anyhow::Result<DataDir> {
@@ -137,7 +172,7 @@ fn serve_on(
     config: &Config,
     data_dir: &DataDir,
     instance: &Arc<Instance>,
-    socket: BoundSocket,
+    sockets: Sockets,
     detached: bool,
 ) -> anyhow::Result<()> {
     // One thread serves everything as fast as several do on a small machine, and for less processor time; reads and writes have threads
@@ -156,22 +191,41 @@ fn serve_on(
         .context("cannot start the runtime")?;
     let stop = CancellationToken::new();
     let outcome = runtime.block_on(async {
-        let (listener, place) = socket.into_listener()?;
+        let (listener, place) = sockets.socket.into_listener()?;
+        let agents = sockets.agents.map(BoundSocket::into_listener).transpose()?;
         let _signals = on_signals(stop.clone(), Hangup::fitting(detached))?;
         let options = options(config, data_dir)?;
         let log = options.path.path_of(DatabaseFile::Wal);
-        let store = SqliteStore::open(options).inspect_err(|_| {
+        let prepared = async {
+            let scrape = match config.metrics.listen {
+                Some(address) => Some(Scrape::bind(address).await?),
+                None => None,
+            };
+            anyhow::Ok((scrape, SqliteStore::open(options)?))
+        };
+        let (scrape, store) = prepared.await.inspect_err(|_| {
             place.unlink_if_ours();
+            agents.iter().for_each(|(_, place)| {
+                place.unlink_if_ours();
+            });
         })?;
         let store = Arc::new(store);
-        let incoming = Incoming::new(
-            listener,
-            connection::Limits {
-                max_connections: config.server.max_connections,
+        let accept = |listener, door, max_connections| {
+            let limits = connection::Limits {
+                max_connections,
                 handshake_timeout: config.server.handshake_timeout,
-            },
-            stop.clone(),
-        );
+            };
+            Incoming::new(listener, door, limits, stop.clone())
+        };
+        let mut incoming = vec![accept(
+            listener,
+            Door::Person,
+            config.server.max_connections,
+        )];
+        let agent_place = agents.map(|(listener, place)| {
+            incoming.push(accept(listener, Door::Agent, config.agent.max_connections));
+            place
+        });
         let daemon = Daemon {
             config,
             data_dir,
@@ -179,6 +233,8 @@ fn serve_on(
             store,
             log,
             place,
+            agent_place,
+            scrape,
             stop: stop.clone(),
         };
         daemon.serve(incoming).await
@@ -196,15 +252,17 @@ struct Daemon<'a> {
     /// The write-ahead log of the store.
     log: PathBuf,
     place: Place,
+    agent_place: Option<Place>,
+    scrape: Option<Scrape>,
     stop: CancellationToken,
 }
 
 impl Daemon<'_> {
-    async fn serve(self, incoming: Incoming) -> anyhow::Result<()> {
+    async fn serve(mut self, incoming: Vec<Incoming>) -> anyhow::Result<()> {
         let store = Arc::clone(&self.store) as Arc<dyn NotificationStore>;
         let notifications = Arc::new(Notifications::new(store, Arc::new(SystemClock)));
         let retention = self.retention();
-        let background = self.background(&notifications, &retention);
+        let mut background = self.background(&notifications, &retention);
         let services = Services {
             notifications,
             retention,
@@ -213,8 +271,19 @@ impl Daemon<'_> {
             admin: Arc::clone(&self.store) as Arc<dyn StoreAdmin>,
             identity: self.identity(&incoming),
         };
+        let metrics = Metrics::new(services);
+        self.scrape(&metrics, &mut background);
         let socket = self.place.path().display().to_string();
-        tracing::info!(socket, activated = self.place.is_activated(), "ready");
+        let agent_socket = self
+            .agent_place
+            .as_ref()
+            .map(|place| place.path().display().to_string());
+        tracing::info!(
+            socket,
+            agent_socket,
+            activated = self.place.is_activated(),
+            "ready"
+        );
         notify::ready(&format!("Serving {socket}"));
         let grace = self.config.server.shutdown_grace;
         let stop = self.stop.clone();
@@ -226,8 +295,9 @@ impl Daemon<'_> {
         };
         let stopping = self.stop.clone();
         let serving = async {
+            let incoming = select_all(incoming);
             let served =
-                server::serve(services, self.limits(), incoming, self.stop.clone(), grace).await;
+                server::serve(metrics, self.limits(), incoming, self.stop.clone(), grace).await;
             // A server that ends by itself ends the daemon.
             stopping.cancel();
             served
@@ -261,6 +331,21 @@ impl Daemon<'_> {
             }
         });
         tasks
+    }
+
+    /// Serves the metrics over HTTP, where that is asked for.
+    fn scrape(&mut self, metrics: &Metrics, tasks: &mut JoinSet<()>) {
+        let Some(scrape) = self.scrape.take() else {
+            return;
+        };
+        let address = scrape.address();
+        tracing::info!("serving metrics on http://{address}/metrics");
+        let metrics = metrics.clone();
+        let render: Render = Arc::new(move || {
+            let metrics = metrics.clone();
+            Box::pin(async move { metrics.page().await.map_err(|error| error.to_string()) })
+        });
+        tasks.spawn(scrape.serve(render, self.stop.clone()));
     }
 
     fn consumers(&self) -> Arc<Consumers> {
@@ -298,7 +383,7 @@ impl Daemon<'_> {
         ))
     }
 
-    fn identity(&self, incoming: &Incoming) -> ServerIdentity {
+    fn identity(&self, incoming: &[Incoming]) -> ServerIdentity {
         ServerIdentity {
             version: VERSION.to_owned(),
             data_dir: self.data_dir.path().to_owned(),
@@ -306,7 +391,11 @@ impl Daemon<'_> {
             pid: i32::try_from(std::process::id()).unwrap_or(0),
             uid: self.data_dir.uid(),
             start_time: SystemClock.now(),
-            connections: incoming.connections(),
+            connections: incoming.iter().map(Incoming::connections).collect(),
+            agent_socket: self
+                .agent_place
+                .as_ref()
+                .map(|place| place.path().to_owned()),
         }
     }
 
@@ -318,6 +407,8 @@ impl Daemon<'_> {
             keepalive_interval: server.keepalive_interval,
             watchers: server.max_watchers,
             waiters: server.max_watchers,
+            agent_calls: self.config.agent.max_calls,
+            agent_defaults: self.config.agent.allow_default,
             ..Limits::default()
         }
     }
@@ -332,6 +423,9 @@ impl Daemon<'_> {
             );
         }
         self.place.unlink_if_ours();
+        if let Some(place) = &self.agent_place {
+            place.unlink_if_ours();
+        }
     }
 }
 
@@ -420,5 +514,23 @@ fn wal_lock(holder: platform::WalLockHolder) -> WalLock {
             platform::WalLockKind::Checkpoint => WalLockKind::Checkpoint,
             platform::WalLockKind::Recover => WalLockKind::Recover,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let missing = std::io::Error::from_raw_os_error(2);
+        let told = crate::socket::SocketError::System {
+            what: "bind",
+            path: "/s".into(),
+            source: missing,
+        };
+        let text = explain(&anyhow::Error::from(told).context("no start"));
+        assert_eq!(text.matches("No such file").count(), 1, "{text}");
+        assert!(text.starts_with("no start: cannot bind "), "{text}");
     }
 }

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     match daemon::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("baristad: {error:#}");
+            eprintln!("baristad: {}", daemon::explain(&error));
             if let Some(remedy) = daemon::remedy(&error) {
                 eprintln!("next: {remedy}");
             }

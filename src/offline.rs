@@ -186,7 +186,7 @@ fn told(
     );
     for name in &contents.consumers {
         text.push_str(&format!(
-            "Consumer {name} is of the old history; move it: barista consumer reset {name}\n"
+            "Consumer {name} is of the old history; move it: barista consumer reset {name} --since now, or oldest\n"
         ));
     }
     if given_out.is_none() {

@@ -107,6 +107,37 @@ pub const KEYS: &[Key] = &[
     )
     .flag("--worker-threads"),
     Key::new(
+        "agent",
+        "enabled",
+        "true",
+        "Serve the agent socket, over which agents in sandboxes may ask, wait, and cancel what is their own, and nothing else.",
+    ),
+    Key::new(
+        "agent",
+        "socket",
+        r#""""#,
+        "Its path, at most 100 bytes, in a directory that exists. Empty: run/agent/agent.sock in the data directory, or a short name under /tmp \
+         where that path is too long.",
+    ),
+    Key::new(
+        "agent",
+        "allow_default",
+        "false",
+        "Let agents set a default response, which a question takes when it expires: with a short expiry, an agent can answer itself.",
+    ),
+    Key::new(
+        "agent",
+        "max_connections",
+        "256",
+        "How many connections to the agent socket may be open. Further ones are closed at once, with a warning in the log.",
+    ),
+    Key::new(
+        "agent",
+        "max_calls",
+        "256",
+        "How many calls over the agent socket may run at once, waits and watches among them. Further ones get a typed error.",
+    ),
+    Key::new(
         "storage",
         "busy_timeout",
         r#""30s""#,
@@ -219,6 +250,13 @@ pub const KEYS: &[Key] = &[
         "interval",
         r#""1h""#,
         "How often what is no longer kept is removed.",
+    ),
+    Key::new(
+        "metrics",
+        "listen",
+        r#""""#,
+        "Where numbers for Prometheus are served as http://ADDRESS/metrics: an address of the loopback interface with a port, such as \
+         127.0.0.1:9464. Empty: nowhere; barista status --metrics prints them in either case.",
     ),
     Key::new(
         "log",

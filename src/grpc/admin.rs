@@ -1,6 +1,6 @@
 //! `AdminService`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
+use super::metrics::Metrics;
 use super::pb::admin::v1 as pb;
 use super::pb::admin::v1::admin_service_server::AdminService;
 use super::{deadline, field, keeping, write};
@@ -16,6 +17,7 @@ use crate::domain::admin::{
     CheckpointMode, DatabaseStatus, IntegrityCheck, IntegrityDepth, IntegrityFinding,
     IntegrityKind, StoreAdmin, WalLock, WalLockKind,
 };
+use crate::domain::authority::Authority;
 use crate::domain::backup::{BackupProgress, BackupRequest, BackupStore};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
@@ -46,8 +48,10 @@ pub struct ServerIdentity {
     pub uid: u32,
     /// When it started.
     pub start_time: Timestamp,
-    /// Open connections, counted by whoever accepts them.
-    pub connections: Connections,
+    /// Open connections, counted by whoever accepts them: one count for each socket.
+    pub connections: Vec<Connections>,
+    /// The agent socket's path, where there is one.
+    pub agent_socket: Option<PathBuf>,
 }
 
 /// Serves `AdminService`.
@@ -57,6 +61,7 @@ pub(super) struct Handler {
     pub(super) retention: Arc<Retention>,
     pub(super) backups: Arc<dyn BackupStore>,
     pub(super) identity: Arc<ServerIdentity>,
+    pub(super) metrics: Metrics,
     /// Where writes run.
     pub(super) tasks: TaskTracker,
     /// Cancelled when the daemon is stopping.
@@ -67,21 +72,33 @@ pub(super) struct Handler {
 impl AdminService for Handler {
     async fn get_server_info(
         &self,
-        _request: Request<pb::GetServerInfoRequest>,
+        request: Request<pb::GetServerInfoRequest>,
     ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
         let identity = &self.identity;
+        // Nothing that agents may call without a secret has an authority.
+        let by_person = request.extensions().get() == Some(&Authority::Person);
+        let path = |path: Option<&Path>| match path {
+            Some(path) if by_person => path.display().to_string(),
+            _ => String::new(),
+        };
         let info = pb::ServerInfo {
             version: identity.version.clone(),
             protocol_min: PROTOCOL_MIN,
             protocol_max: PROTOCOL_MAX,
             build: format!("{} {}", env!("BARISTA_TARGET"), env!("BARISTA_PROFILE")),
-            data_dir: identity.data_dir.display().to_string(),
-            socket: identity.socket.display().to_string(),
+            data_dir: path(Some(&identity.data_dir)),
+            socket: path(Some(&identity.socket)),
             epoch: self.notifications.epoch().to_owned(),
-            pid: identity.pid,
+            pid: if by_person { identity.pid } else { 0 },
             uid: identity.uid,
             backend: self.store.backend(),
             start_time: Some(field::to_timestamp(identity.start_time)),
+            agent_socket: path(identity.agent_socket.as_deref()),
+            authority: if by_person {
+                pb::Authority::Person.into()
+            } else {
+                pb::Authority::Agent.into()
+            },
         };
         Ok(Response::new(pb::GetServerInfoResponse {
             info: Some(info),
@@ -106,7 +123,13 @@ impl AdminService for Handler {
             waiters: int32(feed.waiters()),
             open_notifications: int64(open.min(MAX_COUNTED)),
             open_notifications_truncated: open > MAX_COUNTED,
-            connections: int32(self.identity.connections.open()),
+            connections: int32(
+                self.identity
+                    .connections
+                    .iter()
+                    .map(Connections::open)
+                    .sum(),
+            ),
             shutting_down: self.stop.is_cancelled(),
             last_retention_time: last.as_ref().map(|(at, _)| field::to_timestamp(*at)),
             last_retention: last.map(|(_, report)| keeping::to_report(report)),
@@ -114,6 +137,14 @@ impl AdminService for Handler {
         Ok(Response::new(pb::GetStatusResponse {
             status: Some(status),
         }))
+    }
+
+    async fn get_metrics(
+        &self,
+        _request: Request<pb::GetMetricsRequest>,
+    ) -> Result<Response<pb::GetMetricsResponse>, Status> {
+        let text = self.metrics.page().await?;
+        Ok(Response::new(pb::GetMetricsResponse { text }))
     }
 
     async fn checkpoint(

@@ -12,6 +12,7 @@ use super::field;
 use super::page_token::Scope;
 use super::pb::consumer::v1 as consumer;
 use super::pb::notification::v1 as pb;
+use crate::domain::authority::Authority;
 use crate::domain::clock::Timestamp;
 use crate::domain::consumer::validate_name;
 use crate::domain::error::{Error, Result};
@@ -40,7 +41,7 @@ pub fn creation(bytes: &[u8]) {
         return;
     };
     let now = Timestamp::from_micros(NOW).expect("in range");
-    let valid = field::draft(request).and_then(|draft| draft.validate(now));
+    let valid = field::draft(request, Authority::Person).and_then(|draft| draft.validate(now));
     if let Some(new) = accepted(valid) {
         keeps_the_limits(&new, now);
     }
@@ -72,7 +73,7 @@ pub fn filter(bytes: &[u8]) {
     };
     let order = accepted(field::order(request.order));
     accepted(field::page_size(request.page_size, 50, 1_000));
-    let filter = accepted(field::filter(request.filter));
+    let filter = accepted(field::filter(request.filter, Authority::Person));
     let (Some(order), Some(filter)) = (order, filter) else {
         return;
     };
@@ -111,7 +112,7 @@ pub fn others(bytes: &[u8]) {
     }
     if let Ok(request) = pb::WatchNotificationsRequest::decode(bytes) {
         accepted(field::change_kinds(&request.kinds));
-        accepted(field::filter(request.filter));
+        accepted(field::filter(request.filter, Authority::Person));
         request.after.map(field::cursor);
     }
     if let Ok(request) = pb::WaitNotificationRequest::decode(bytes)

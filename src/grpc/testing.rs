@@ -17,8 +17,9 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
 
 use super::admin::ServerIdentity;
+use super::metrics::Metrics;
 use super::server::{Limits, ServeError, Services, serve};
-use crate::connection::{self, Incoming};
+use crate::connection::{self, Door, Incoming};
 use crate::data_dir::{self, DataDir};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::consumer::LagLimits;
@@ -116,6 +117,27 @@ impl Shelf {
         }
     }
 
+    /// What a server would serve.
+    pub(super) fn services(&self) -> Services {
+        Services {
+            notifications: Arc::clone(&self.notifications),
+            consumers: Arc::clone(&self.consumers),
+            retention: Arc::clone(&self.retention),
+            backups: Arc::clone(&self.store) as _,
+            admin: Arc::clone(&self.store) as _,
+            identity: ServerIdentity {
+                version: "0.0.1".to_owned(),
+                data_dir: self.dir.path().to_owned(),
+                socket: self.dir.path().join("s"),
+                pid: 4_321,
+                uid: rustix::process::getuid().as_raw(),
+                start_time: Frozen.now(),
+                connections: Vec::new(),
+                agent_socket: None,
+            },
+        }
+    }
+
     /// Creates a notification of `agent`.
     pub(super) async fn create(&self, agent: &str, title: &str) -> Notification {
         let draft = draft(agent, title);
@@ -150,6 +172,7 @@ pub(super) fn draft(agent: &str, title: &str) -> Draft {
         expiration: None,
         default_response: String::new(),
         surface: String::new(),
+        owner: None,
     }
 }
 
@@ -169,24 +192,21 @@ impl TestServer {
             max_connections: 100,
             handshake_timeout: Duration::from_secs(600),
         };
-        let incoming = Incoming::new(listener, limits_of_connections, shelf.stop.clone());
-        let services = Services {
-            notifications: Arc::clone(&shelf.notifications),
-            consumers: Arc::clone(&shelf.consumers),
-            retention: Arc::clone(&shelf.retention),
-            backups: Arc::clone(&shelf.store) as _,
-            admin: Arc::clone(&shelf.store) as _,
-            identity: ServerIdentity {
-                version: "0.0.1".to_owned(),
-                data_dir: shelf.dir.path().to_owned(),
-                socket: socket.clone(),
-                pid: 4_321,
-                uid: rustix::process::getuid().as_raw(),
-                start_time: Frozen.now(),
-                connections: incoming.connections(),
-            },
-        };
-        let serving = serve(services, limits, incoming, shelf.stop.clone(), grace);
+        let incoming = Incoming::new(
+            listener,
+            Door::Person,
+            limits_of_connections,
+            shelf.stop.clone(),
+        );
+        let mut services = shelf.services();
+        services.identity.connections = vec![incoming.connections()];
+        let serving = serve(
+            Metrics::new(services),
+            limits,
+            incoming,
+            shelf.stop.clone(),
+            grace,
+        );
         Self {
             served: tokio::spawn(serving),
             shelf,

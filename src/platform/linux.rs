@@ -4,13 +4,14 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::unix::AsyncFd;
 
-use super::{FileSystem, WalLockHolder, WalLockKind};
+use super::{FileSystem, ProcessUsage, WalLockHolder, WalLockKind};
 
 /// Types of local file systems by their `statfs` number (`linux/magic.h` and `statfs(2)`).
 const LOCAL: &[(u32, &str)] = &[
@@ -101,6 +102,36 @@ pub fn process_name(pid: u32) -> Option<String> {
     std::fs::read_to_string(format!("/proc/{pid}/comm"))
         .ok()
         .map(|name| name.trim_end().to_owned())
+}
+
+/// What this process uses of the machine, from `/proc`.
+#[must_use]
+pub fn process_usage() -> ProcessUsage {
+    let pages: Option<u64> = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1)?.parse().ok());
+    let page_size = rustix::param::page_size() as u64;
+    // One of the descriptors is that of the listing.
+    let listed = std::fs::read_dir("/proc/self/fd").map(|listing| listing.count() as u64);
+    ProcessUsage {
+        resident_bytes: pages.map(|pages| pages.saturating_mul(page_size)),
+        open_files: listed.ok().map(|count| count.saturating_sub(1)),
+        max_files: getrlimit(Resource::Nofile).current,
+        cpu_time: std::fs::read_to_string("/proc/self/stat")
+            .ok()
+            .and_then(|text| cpu_time(&text)),
+    }
+}
+
+/// The processor time in the text of `/proc/PID/stat`. The name of the program stands in parentheses before, and may hold anything.
+fn cpu_time(stat: &str) -> Option<Duration> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
+    Some(Duration::from_millis(
+        (user + system).saturating_mul(1_000) / ticks_per_second,
+    ))
 }
 
 /// Tells when a file is written to, by whoever. It opens no descriptor of the file itself.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{FileSystem, WalLockHolder};
+use super::{FileSystem, ProcessUsage, WalLockHolder};
 
 /// `MNT_LOCAL` of `sys/mount.h`: the file system is stored on this machine.
 const MOUNT_IS_LOCAL: u32 = 0x1000;
@@ -33,6 +33,15 @@ pub fn file_system(path: &Path) -> io::Result<FileSystem> {
 #[must_use]
 pub fn process_name(_pid: u32) -> Option<String> {
     None
+}
+
+/// What this process uses of the machine: without `/proc` only what a limit says.
+#[must_use]
+pub fn process_usage() -> ProcessUsage {
+    ProcessUsage {
+        max_files: getrlimit(Resource::Nofile).current,
+        ..ProcessUsage::default()
+    }
 }
 
 /// Would tell when a file is written to. kqueue needs an open descriptor for that, and closing one drops SQLite's locks.

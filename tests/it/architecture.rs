@@ -19,6 +19,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "notifications/0002_consumers.sql",
         "aae506a3bea1cabd7e71dc4b549bd59bc896ae1f26528bff0c1870c99ed839e2",
     ),
+    (
+        "notifications/0003_owner.sql",
+        "4a5ff8b7059fbfbdc63a017a65196a045fc2b3ada7fa9e8e728a30454960be17",
+    ),
 ];
 
 fn root() -> &'static Path {

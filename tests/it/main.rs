@@ -3,6 +3,7 @@
 
 mod support;
 
+mod agent;
 mod architecture;
 mod backup;
 mod concurrency;
@@ -19,6 +20,7 @@ mod integrity;
 mod legacy;
 mod list;
 mod locks;
+mod metrics;
 mod notification;
 mod repetition;
 mod respond;

@@ -53,7 +53,7 @@ pub(crate) fn open(directory: &Path) -> Result<SqliteStore, OpenError> {
     };
     SqliteStore::open(Options {
         path: data_dir.database(NOTIFICATIONS_FILE).expect("a path"),
-        data_dir: data_dir.clone(),
+        data_dir,
         clock: Arc::new(Still),
         surroundings: Arc::new(surroundings),
         queue_capacity: 256,
@@ -106,6 +106,7 @@ pub(crate) async fn create_as(
         expiration: None,
         default_response: String::new(),
         surface: "test".to_owned(),
+        owner: None,
     };
     let new = draft.validate(Still.now())?;
     let mut created = store.create(vec![new], call()).await?;

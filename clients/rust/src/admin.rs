@@ -12,8 +12,8 @@ use crate::pb::admin::v1::admin_service_client::AdminServiceClient;
 use crate::pb::admin::v1::create_backup_response::Part;
 use crate::pb::admin::v1::{
     ApplyRetentionRequest, Backup, BackupProgress, CheckIntegrityRequest, CheckIntegrityResponse,
-    CheckpointRequest, CheckpointResponse, CreateBackupRequest, GetStatusRequest, RetentionReport,
-    ServerStatus,
+    CheckpointRequest, CheckpointResponse, CreateBackupRequest, GetMetricsRequest,
+    GetStatusRequest, RetentionReport, ServerStatus,
 };
 use crate::session::MAX_REPLY_BYTES;
 
@@ -37,6 +37,20 @@ impl Client {
             })
             .await?;
         present(reply.status, "GetStatus")
+    }
+
+    /// What the daemon counts, as text for Prometheus.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get_status`].
+    pub async fn get_metrics(&self) -> Result<String, Error> {
+        let reply = self
+            .call(GetMetricsRequest {}, |channel, request| async move {
+                stub(channel).get_metrics(request).await
+            })
+            .await?;
+        Ok(reply.text)
     }
 
     /// Moves the write-ahead log of a database into its file.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::super::authority::Owner;
 use super::super::clock::Timestamp;
 use super::super::error::{Error, Result};
 use super::response;
@@ -74,6 +75,8 @@ pub struct Draft {
     pub default_response: String,
     /// Through what it is created.
     pub surface: String,
+    /// The agent that it belongs to, where its creator has no more authority than that.
+    pub owner: Option<Owner>,
 }
 
 /// A draft that keeps every rule, with its times.
@@ -357,6 +360,7 @@ mod tests {
             expiration: None,
             default_response: String::new(),
             surface: String::new(),
+            owner: None,
         }
     }
 

@@ -15,7 +15,7 @@ use super::{checkpoint, integrity, journal, list, notification};
 use crate::data_dir::{DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{
     CheckpointMode, CheckpointOutcome, DatabaseStatus, IntegrityCheck, IntegrityFinding,
-    IntegrityReport, StoreAdmin, WalFrames, WalLock,
+    IntegrityReport, StoreAdmin, WalFrames, WalLock, WriterActivity,
 };
 use crate::domain::change::{Change, JournalBounds, SharedChange};
 use crate::domain::clock::{Clock, Timestamp};
@@ -402,6 +402,10 @@ fn snapshot_head(
 impl StoreAdmin for SqliteStore {
     fn backend(&self) -> String {
         super::backend_version()
+    }
+
+    fn activity(&self) -> &WriterActivity {
+        &self.writer.shared().activity
     }
 
     async fn status(&self) -> Result<Vec<DatabaseStatus>> {

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use super::failure::OpenError;
 use super::store::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{CheckpointMode, StoreAdmin};
@@ -59,6 +60,10 @@ impl Bench {
 
     /// A store that looks for foreign commits every `idle_poll` unless somebody follows the journal and expects one.
     fn open_with(directory: TempDir, idle_poll: Duration) -> Self {
+        Self::try_open_in(directory, idle_poll).expect("a store")
+    }
+
+    fn try_open_in(directory: TempDir, idle_poll: Duration) -> Result<Self, OpenError> {
         let disk = Arc::new(AtomicU64::new(u64::MAX));
         let free = Arc::clone(&disk);
         let located = Located {
@@ -93,13 +98,13 @@ impl Bench {
             truncate_frames: 10_000,
             min_free_disk: 1_000,
         };
-        let store = Arc::new(SqliteStore::open(options).expect("a store"));
-        Self {
+        let store = Arc::new(SqliteStore::open(options)?);
+        Ok(Self {
             directory,
             store,
             disk,
             database,
-        }
+        })
     }
 
     /// Closes the store and opens it again.
@@ -143,6 +148,7 @@ impl Bench {
             expiration: None,
             default_response: String::new(),
             surface: String::new(),
+            owner: None,
         };
         let new = draft.validate(Still.now()).expect("valid");
         let call = Call {

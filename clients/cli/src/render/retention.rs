@@ -29,7 +29,7 @@ pub(crate) fn report(report: &RetentionReport, dry_run: bool) -> String {
         let consumer = text::line(consumer);
         let loses = if dry_run { "would lose" } else { "has lost" };
         page.push_str(&format!(
-            "{consumer} is too far behind and {loses} changes: barista consumer reset {consumer}\n"
+            "{consumer} is too far behind and {loses} changes: barista consumer reset {consumer} --since oldest\n"
         ));
     }
     page.push_str(&format!(

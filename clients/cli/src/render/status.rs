@@ -50,6 +50,9 @@ pub(crate) fn render(info: &ServerInfo, status: &ServerStatus, clock: &Clock) ->
     };
     field("data", text::line(&info.data_dir));
     field("socket", text::line(&info.socket));
+    if !info.agent_socket.is_empty() {
+        field("for agents", text::line(&info.agent_socket));
+    }
     field(
         "storage",
         format!(

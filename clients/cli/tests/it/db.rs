@@ -32,7 +32,8 @@ fn after_a_restore_old_places_are_refused_with_the_remedy() {
         refused.stderr.contains("next: barista consumer reset bell"),
         "{refused}"
     );
-    home.run(["consumer", "reset", "bell"]).with(0);
+    home.run(["consumer", "reset", "bell", "--since", "now"])
+        .with(0);
     let ids = home.run(["inbox", "--all", "--json"]).with(0).json();
     let notifications = ids["notifications"].as_array().map_or(0, Vec::len);
     assert_eq!(notifications, 1, "{ids}");

@@ -272,6 +272,13 @@ impl admin::admin_service_server::AdminService for Admin {
         }
     }
 
+    async fn get_metrics(
+        &self,
+        _: Request<GetMetricsRequest>,
+    ) -> Result<Response<GetMetricsResponse>, Status> {
+        Err(Status::unimplemented("not in this play"))
+    }
+
     async fn checkpoint(
         &self,
         _: Request<CheckpointRequest>,

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicI64;
 
 use super::*;
+use crate::domain::authority::Authority;
 use crate::domain::notification::draft::Expiration;
 
 use crate::domain::notifications::Notifications;
@@ -29,6 +30,7 @@ impl Clock for Settable {
 fn asked(title: &str, ttl: Option<Duration>) -> Draft {
     Draft {
         request_id: None,
+        owner: None,
         kind: NotificationType::Question,
         priority: Priority::Normal,
         title: title.to_owned(),
@@ -81,11 +83,17 @@ async fn a_clock_that_is_set_back_changes_no_order_and_lets_nothing_expire_early
     clock.set(START - 2 * DAY);
     assert_eq!(expire(&bench, &clock).await, 0);
     let state = |found: Notification| found.state.known();
-    let second = notifications.get(second.id).await.expect("it exists");
+    let second = notifications
+        .get(second.id, Authority::Person)
+        .await
+        .expect("it exists");
     assert_eq!(state(second), Some(State::Expired), "it stays what it is");
     clock.set(START + 61 * SECOND);
     assert_eq!(expire(&bench, &clock).await, 1);
-    let first = notifications.get(first.id).await.expect("it exists");
+    let first = notifications
+        .get(first.id, Authority::Person)
+        .await
+        .expect("it exists");
     assert_eq!(state(first), Some(State::Expired));
     let query = ListQuery {
         filter: Filter::default(),
