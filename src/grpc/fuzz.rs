@@ -41,7 +41,12 @@ pub fn creation(bytes: &[u8]) {
         return;
     };
     let now = Timestamp::from_micros(NOW).expect("in range");
-    let valid = field::draft(request, Authority::Person).and_then(|draft| draft.validate(now));
+    let valid = field::draft(request, Authority::Person).and_then(|draft| {
+        let new = draft.validate(now)?;
+        // What may be a repetition is looked at again once it is known to be none.
+        new.check_new()?;
+        Ok(new)
+    });
     if let Some(new) = accepted(valid) {
         keeps_the_limits(&new, now);
     }
@@ -50,7 +55,7 @@ pub fn creation(bytes: &[u8]) {
 fn keeps_the_limits(new: &NewNotification, now: Timestamp) {
     let draft = new.draft();
     assert!(!draft.title.trim().is_empty() && draft.title.chars().count() <= MAX_TITLE);
-    assert!(!draft.title.chars().any(char::is_control));
+    assert!(!draft.title.contains(['\n', '\r', '\0']));
     assert!(draft.message.len() <= MAX_MESSAGE && draft.context.len() <= MAX_CONTEXT);
     assert!(draft.tags.len() <= MAX_TAGS && draft.options.len() <= MAX_OPTIONS);
     let names: BTreeSet<&str> = draft.options.iter().map(|o| o.name.as_str()).collect();
