@@ -19,6 +19,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "notifications/0002_consumers.sql",
         "aae506a3bea1cabd7e71dc4b549bd59bc896ae1f26528bff0c1870c99ed839e2",
     ),
+    (
+        "notifications/0003_watches.sql",
+        "6fa1fff40ea6ce6d98f75aae5343650045a329695aa30b9d4df0564963511572",
+    ),
 ];
 
 fn root() -> &'static Path {

@@ -80,6 +80,7 @@ fn all_errors() -> Vec<Error> {
             | Error::ConsumerElsewhere { .. }
             | Error::ConsumerTakenOver { .. }
             | Error::ConsumerReset { .. }
+            | Error::ConsumerRequestReused { .. }
             | Error::SetAsideFull { .. }
             | Error::SnapshotTooLarge { .. }
             | Error::ShuttingDown
@@ -117,6 +118,10 @@ fn consumer_errors() -> Vec<Error> {
             name: "c".to_owned(),
         },
         Error::ConsumerReset {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerRequestReused {
+            request_id: Uuid::nil(),
             name: "c".to_owned(),
         },
         Error::SetAsideFull {

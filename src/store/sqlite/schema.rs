@@ -12,6 +12,7 @@ use crate::failpoint::failpoint;
 pub(super) const NOTIFICATIONS: &[&str] = &[
     include_str!("migrations/notifications/0001_journal.sql"),
     include_str!("migrations/notifications/0002_consumers.sql"),
+    include_str!("migrations/notifications/0003_watches.sql"),
 ];
 
 /// The table that direct tooling may rebuild.

@@ -88,7 +88,10 @@ class Watch:
             through.sequence = event.sequence
         self._send_acknowledgement(
             AcknowledgeConsumerRequest(
-                name=self._request.consumer, through=through, generation=self._request.consumer_generation
+                name=self._request.consumer,
+                through=through,
+                generation=self._request.consumer_generation,
+                watch=self._request.consumer_watch,
             )
         )
 
@@ -146,8 +149,9 @@ class Watch:
         if self._received is None:
             self.snapshot = snapshot
             self._cursor.CopyFrom(message.started.cursor)
-        # So that a later connection of this watch hears of a reset instead of undoing it.
+        # So that a later connection of this watch hears of a reset instead of undoing it, and of a newer watch instead of ending that.
         self._request.consumer_generation = message.started.consumer_generation
+        self._request.consumer_watch = message.started.consumer_watch
         self._received = Cursor(epoch=message.started.cursor.epoch, sequence=message.started.cursor.sequence)
 
     @staticmethod
