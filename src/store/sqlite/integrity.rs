@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::row::parse_time;
-use super::schema::{Expected, NOTIFICATIONS, version, version_number};
+use super::schema::{Expected, NOTIFICATIONS, VERSION_LOST, lost_version, version, version_number};
 use crate::domain::admin::{IntegrityDepth, IntegrityKind};
 use crate::domain::clock::Timestamp;
 
@@ -98,6 +98,9 @@ fn schema(
             "it has schema version {found}, and this release knows only {known}: a newer release has used it"
         );
         findings.push((IntegrityKind::Unusable, text));
+    }
+    if lost_version(connection, found)? {
+        findings.push((IntegrityKind::Damage, VERSION_LOST.to_owned()));
     }
     // An older one is upgraded at the next start, and what it lacks until then is no defect.
     if found == known {
