@@ -116,7 +116,10 @@ fn examine(arguments: &Arguments, what: Check) -> (Vec<Finding>, u8) {
     let mut findings: Vec<Finding> = unknown_variable().into_iter().collect();
     let located = match locate(arguments) {
         Ok(located) => located,
-        Err(finding) => return (vec![finding], EXIT_CONFIGURATION),
+        Err(finding) => {
+            findings.push(finding);
+            return (findings, EXIT_CONFIGURATION);
+        }
     };
     let (config, finding) = configuration(arguments, &located);
     findings.push(finding);
