@@ -3,6 +3,7 @@
 //! It takes no lock, creates nothing and writes nothing, so it may run beside a daemon. `barista doctor` and `barista daemon restart` run it: the
 //! command line itself knows neither the configuration's rules nor SQLite.
 
+use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,11 +14,12 @@ use serde_json::{Value, json};
 use crate::cli::{Arguments, Check, VERSION};
 use crate::config::{self, Config, ConfigError};
 use crate::daemon::SystemClock;
-use crate::data_dir::{self, DataDir, DataDirError, DatabaseFile, DatabasePath};
+use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath, Quoted};
 use crate::domain::admin::{IntegrityDepth, IntegrityKind};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::store::sqlite::{Inspection, NOTIFICATIONS_FILE, backend_version, inspect};
-use crate::{instance, platform};
+use crate::telemetry::TelemetryError;
+use crate::{instance, log_file, platform, socket};
 
 /// The exit code of a mistake in the configuration.
 const EXIT_CONFIGURATION: u8 = 2;
@@ -197,14 +199,32 @@ fn data_directory(located: &Located, config: &Config, what: Check) -> Vec<Findin
     let text = format!("{} ({})", data_dir.path().display(), located.source);
     let mut findings = vec![Finding::new(Level::Good, check, text)];
     findings.extend(held(&data_dir));
+    findings.extend(places(&data_dir, config));
     if what != Check::Config {
         findings.extend(databases(&data_dir, what, SystemClock.now()));
     }
     findings
 }
 
+/// Whether the daemon could make its socket and its log, where those lie elsewhere or others have been there.
+fn places(data_dir: &DataDir, config: &Config) -> Vec<Finding> {
+    let configured = config.server.socket.as_deref().map(socket::look);
+    let socket = match configured {
+        Some(Err(error)) => Some(refused("socket", &error)),
+        Some(Ok(())) | None => None,
+    };
+    let path = config.log.file.clone().unwrap_or(data_dir.log_file());
+    // The daemon makes its own directory for logs, and corrects its permissions.
+    let is_made = config.log.file.is_none() && path.parent().is_some_and(|log| !log.exists());
+    let log = match log_file::look(&path) {
+        Err(source) if !is_made => Some(refused("log", &TelemetryError::File { path, source })),
+        Err(_) | Ok(()) => None,
+    };
+    socket.into_iter().chain(log).collect()
+}
+
 /// The finding for a rule that is broken. Its sentence ends with what to do about it, which stands on a line of its own here.
-fn refused(check: &'static str, error: &DataDirError) -> Finding {
+fn refused(check: &'static str, error: &dyn Display) -> Finding {
     let said = error.to_string();
     let (text, remedy) = said.split_once("; ").unwrap_or((&said, ""));
     Finding::new(Level::Problem, check, text).remedy(remedy)
@@ -268,7 +288,14 @@ fn judge(path: &DatabasePath, inspection: &Inspection) -> Vec<Finding> {
         .iter()
         .map(|finding| {
             let (check, kind, remedy) = advice(finding.kind, path.path());
-            let text = format!("{shown}: {}", finding.text);
+            // What makes a file unusable is known only where it was found, so its remedy comes with it.
+            let (text, remedy) = match finding.text.split_once("; ") {
+                Some((text, own)) if finding.kind == IntegrityKind::Unusable => {
+                    (text, own.to_owned())
+                }
+                _ => (finding.text.as_str(), remedy),
+            };
+            let text = format!("{shown}: {text}");
             let mut found = Finding::new(Level::Problem, check, text).remedy(remedy);
             found.kind = Some(kind);
             found
@@ -295,14 +322,7 @@ fn judge(path: &DatabasePath, inspection: &Inspection) -> Vec<Finding> {
 /// What is checked, the name of the kind as on the wire, and what helps.
 fn advice(kind: IntegrityKind, file: &Path) -> (&'static str, &'static str, String) {
     match kind {
-        IntegrityKind::Damage => (
-            "integrity",
-            "DAMAGE",
-            format!(
-                "stop every program that uses it, keep a copy, and put a backup in its place, or salvage it: sqlite3 {0} .recover | sqlite3 {0}.new",
-                file.display()
-            ),
-        ),
+        IntegrityKind::Damage => ("integrity", "DAMAGE", salvage(file)),
         IntegrityKind::ForeignKey => (
             "foreign keys",
             "FOREIGN_KEY",
@@ -326,6 +346,25 @@ fn advice(kind: IntegrityKind, file: &Path) -> (&'static str, &'static str, Stri
     }
 }
 
+/// How to go on with a damaged file, as commands to paste.
+///
+/// `.dump` and not `.recover`, which the shell of Debian 12 (SQLite 3.40) cannot do, and which leaves an empty file behind then. A dump that met damage
+/// ends with ROLLBACK, and would undo itself.
+fn salvage(file: &Path) -> String {
+    let directory = Quoted(file.parent().unwrap_or(Path::new(".")));
+    // It is a name of ours, which needs no quotes.
+    let name = file.file_name().unwrap_or_default().display();
+    format!(
+        "put a backup in its place, if there is one: barista db restore FILE. Otherwise salvage what can be read; what lies on damaged pages is lost:
+  barista daemon stop        # and every other program that uses it
+  cd {directory} && mkdir -m 700 damaged && mv {name}* damaged/
+  sqlite3 damaged/{name} .dump | sed 's/^ROLLBACK;.*/COMMIT;/' | (umask 077; sqlite3 salvaged.db)
+  sqlite3 salvaged.db 'PRAGMA integrity_check; SELECT count(*) FROM notifications'
+If that says ok and a number, use it; after an error nothing could be read, and damaged/ is all there is:
+  mv salvaged.db {name} && barista doctor"
+    )
+}
+
 /// Who holds locks on the write-ahead log.
 fn log_locks(path: &DatabasePath) -> Vec<Finding> {
     let holders = platform::wal_lock_holders(&path.path_of(DatabaseFile::SharedMemory));
@@ -341,6 +380,13 @@ fn log_locks(path: &DatabasePath) -> Vec<Finding> {
             command => command,
         };
         let text = format!("{command} (process {}) {what} {}", holder.pid, path.name());
+        if holder.kind == platform::WalLockKind::Write && holder.pid != std::process::id() {
+            let remedy = format!(
+                "a daemon's writes wait for it: let it finish, or end it: kill {}",
+                holder.pid
+            );
+            return Finding::new(Level::Warning, "lock", text).remedy(remedy);
+        }
         Finding::new(Level::Note, "lock", text)
     };
     holders.unwrap_or_default().into_iter().map(tell).collect()

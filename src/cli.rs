@@ -78,11 +78,28 @@ pub struct Arguments {
     /// Reads the configuration, the data directory and the databases, without changing anything or getting in the way of a daemon that runs. Exit
     /// code 0: all is well; 1: something is not; 2: the configuration is not valid. config: only the configuration and the directory. full: also
     /// whether every index agrees with its table.
-    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "quick")]
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "quick", group = "offline")]
     pub check: Option<Check>,
 
-    /// With --check: print one JSON object
-    #[arg(long, requires = "check")]
+    /// Look whether a backup is sound, and start nothing; exit code 1: it is not
+    #[arg(long, value_name = "FILE", group = "offline")]
+    pub verify: Option<PathBuf>,
+
+    /// Put a backup in the place of the notifications' database, and start nothing
+    ///
+    /// Only while no daemon runs. What was there before is kept in replaced-TIME/ in the data directory. The database begins another history: cursors
+    /// of the old one are refused, and durable watchers must be reset (barista consumer reset NAME --since now|oldest).
+    #[arg(long, value_name = "FILE", group = "offline")]
+    pub restore: Option<PathBuf>,
+
+    /// Rebuild the notifications' database without free space, and start nothing
+    ///
+    /// Only while no daemon runs. A file that an older release or direct tooling made can give space back from then on.
+    #[arg(long, group = "offline")]
+    pub vacuum: bool,
+
+    /// With --check, --verify, --restore or --vacuum: print one JSON object
+    #[arg(long, requires = "offline")]
     pub json: bool,
 
     /// Leave the terminal's session and log to the data directory: for clients that start the daemon.
@@ -137,7 +154,8 @@ mod tests {
     #[test]
     fn every_flag_sets_a_key_except_the_general_ones() {
         let general = [
-            "data-dir", "config", "check", "json", "detached", "help", "version",
+            "data-dir", "config", "check", "verify", "restore", "vacuum", "json", "detached",
+            "help", "version",
         ];
         let command = Arguments::command();
         let flags: BTreeSet<String> = command

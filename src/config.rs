@@ -4,6 +4,7 @@
 //! in one place and holds wherever the value comes from. Everything after [`Config::load`] sees plain typed structs, one per concern.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,10 +26,16 @@ pub use keys::{KEYS, Key};
 pub struct Config {
     /// The socket and the connections on it.
     pub server: Server,
+    /// The socket for agents.
+    pub agent: Agent,
     /// The databases.
     pub storage: Storage,
     /// Durable watchers.
     pub consumers: Consumers,
+    /// How long what is kept.
+    pub retention: Retention,
+    /// Numbers for Prometheus.
+    pub metrics: Metrics,
     /// What is logged, where, and how much of it is kept.
     pub log: Log,
 }
@@ -78,6 +85,37 @@ impl Default for Server {
             keepalive_interval: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(8),
             worker_threads: 1,
+        }
+    }
+}
+
+/// The socket for agents in sandboxes, and what they may do there.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Agent {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Its path, absolute after [`Config::load`]. `None`: the usual one in the data directory.
+    #[serde(deserialize_with = "value::optional_path")]
+    pub socket: Option<PathBuf>,
+    /// Whether agents may set a default response for the expiry of their questions.
+    pub allow_default: bool,
+    /// How many connections to it may be open; further ones are closed at once.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000>")]
+    pub max_connections: usize,
+    /// How many calls over it may run at once, waits and watches among them.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000>")]
+    pub max_calls: usize,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            socket: None,
+            allow_default: false,
+            max_connections: 256,
+            max_calls: 256,
         }
     }
 }
@@ -169,6 +207,47 @@ impl Default for Consumers {
             max_age: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
+}
+
+/// How long what is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// The age from which on a change may go.
+    #[serde(deserialize_with = "value::duration::<_, 1_000, 315_360_000_000>")]
+    pub journal_max_age: Duration,
+    /// How many changes are kept.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000_000_000>")]
+    pub journal_max_events: u64,
+    /// How long after it was closed a notification may go; zero for never.
+    #[serde(deserialize_with = "value::duration::<_, 0, 3_153_600_000_000>")]
+    pub closed_max_age: Duration,
+    /// How often what may go does.
+    #[serde(deserialize_with = "value::duration::<_, 1_000, 604_800_000>")]
+    pub interval: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            journal_max_age: Duration::from_secs(30 * 24 * 60 * 60),
+            journal_max_events: 10_000_000,
+            closed_max_age: Duration::ZERO,
+            interval: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+/// The least that [`Retention::closed_max_age`] may be: request ids are remembered for as long, in the notifications that they made.
+const LEAST_CLOSED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Numbers for Prometheus.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Where they are served over HTTP, on the loopback interface. `None`: nowhere.
+    #[serde(deserialize_with = "value::loopback")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// How a log line looks.
@@ -383,11 +462,19 @@ impl Config {
                 remedy: "make storage.foreign_poll shorter, or storage.idle_poll longer",
             });
         }
+        let closed = self.retention.closed_max_age;
+        if !closed.is_zero() && closed < LEAST_CLOSED_AGE {
+            return Err(ConfigError::Conflict {
+                message: "retention.closed_max_age is shorter than 24h, for which the daemon must know a repeated request",
+                remedy: "make retention.closed_max_age at least 24h, or 0s for never",
+            });
+        }
         Ok(self)
     }
 
     fn resolve(mut self, data_dir: &Path) -> Result<Self, ConfigError> {
         self.server.socket = self.server.socket.map(|path| data_dir.join(path));
+        self.agent.socket = self.agent.socket.map(|path| data_dir.join(path));
         self.log.file = self.log.file.map(|path| data_dir.join(path));
         Ok(self)
     }

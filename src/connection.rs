@@ -8,11 +8,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::{Connected, UdsConnectInfo};
+use tonic::transport::server::Connected;
 
 /// What every HTTP/2 client sends first, before anything else (RFC 9113, section 3.4).
 const PREFACE_BYTES: usize = 24;
@@ -45,6 +46,24 @@ impl Connections {
     }
 }
 
+/// Which socket a connection was made to. It decides what may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// The socket of the person that the daemon belongs to.
+    Person,
+    /// The socket for agents.
+    Agent,
+}
+
+/// What is known of a connection; every request on it has this among its extensions.
+#[derive(Debug, Clone)]
+pub struct ConnectInfo {
+    /// Which socket it was made to.
+    pub door: Door,
+    /// The process at its other end; `None` where the system cannot tell.
+    pub credentials: Option<UCred>,
+}
+
 /// The limits of [`Incoming`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -61,6 +80,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Incoming {
     listener: UnixListener,
+    door: Door,
     limits: Limits,
     connections: Connections,
     uid: u32,
@@ -73,11 +93,17 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Accepts from `listener` until `stopping` is cancelled. Only this user and root may connect.
+    /// Accepts from `listener`, the socket behind `door`, until `stopping` is cancelled. Only this user and root may connect.
     #[must_use]
-    pub fn new(listener: UnixListener, limits: Limits, stopping: CancellationToken) -> Self {
+    pub fn new(
+        listener: UnixListener,
+        door: Door,
+        limits: Limits,
+        stopping: CancellationToken,
+    ) -> Self {
         Self {
             listener,
+            door,
             limits,
             connections: Connections::default(),
             uid: rustix::process::geteuid().as_raw(),
@@ -118,13 +144,14 @@ impl Incoming {
                     limit,
                     pid,
                     also,
-                    "connection refused: server.max_connections are open"
+                    "connection refused: max_connections are open"
                 );
             }
             return None;
         }
         Some(Connection::new(
             stream,
+            self.door,
             self.limits.handshake_timeout,
             &self.connections,
         ))
@@ -174,13 +201,14 @@ fn may_connect(peer: u32, us: u32) -> bool {
     peer == us || peer == 0
 }
 
-/// One connection. Its request extensions hold tonic's [`UdsConnectInfo`], with the credentials of the peer.
+/// One connection. Its request extensions hold a [`ConnectInfo`].
 ///
 /// Until the client has sent its HTTP/2 preface, reading fails when the deadline passes: from then on HTTP/2 pings notice a silent peer, but
 /// before, nothing else would, and it would hold a descriptor for ever.
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
+    door: Door,
     handshake: Option<Handshake>,
     _counted: Counted,
 }
@@ -202,11 +230,17 @@ impl Drop for Counted {
 }
 
 impl Connection {
-    fn new(stream: UnixStream, handshake_timeout: Duration, connections: &Connections) -> Self {
+    fn new(
+        stream: UnixStream,
+        door: Door,
+        handshake_timeout: Duration,
+        connections: &Connections,
+    ) -> Self {
         connections.0.open.fetch_add(1, Ordering::Relaxed);
         let deadline = Box::pin(sleep(handshake_timeout));
         Self {
             stream,
+            door,
             handshake: Some(Handshake {
                 deadline,
                 missing_bytes: PREFACE_BYTES,
@@ -217,10 +251,13 @@ impl Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = UdsConnectInfo;
+    type ConnectInfo = ConnectInfo;
 
-    fn connect_info(&self) -> UdsConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> ConnectInfo {
+        ConnectInfo {
+            door: self.door,
+            credentials: self.stream.peer_cred().ok(),
+        }
     }
 }
 
@@ -270,14 +307,14 @@ impl AsyncWrite for Connection {
 
 /// Lets one of many equal warnings through per [`WARN_INTERVAL`].
 #[derive(Debug, Default)]
-struct Throttle {
+pub(crate) struct Throttle {
     last: Option<Instant>,
     held_back: u64,
 }
 
 impl Throttle {
     /// Whether to warn now; if so, how many warnings were held back since the last one.
-    fn ask(&mut self) -> Option<u64> {
+    pub(crate) fn ask(&mut self) -> Option<u64> {
         let now = Instant::now();
         if self
             .last

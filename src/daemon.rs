@@ -7,26 +7,31 @@ use std::time::Duration;
 
 use anyhow::Context;
 use barista_locate::Located;
+use futures_util::stream::select_all;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Arguments, VERSION};
 use crate::config::{self, Config, ConfigError};
-use crate::connection::{self, Incoming};
+use crate::connection::{self, Door, Incoming};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{StoreAdmin, WalLock, WalLockKind};
+use crate::domain::backup::BackupStore;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::consumer::LagLimits;
 use crate::domain::consumer::store::ConsumerStore;
 use crate::domain::consumers::Consumers;
 use crate::domain::notification::store::NotificationStore;
 use crate::domain::notifications::Notifications;
+use crate::domain::retention::{Policy, Retention};
 use crate::failpoint::failpoint;
 use crate::grpc::admin::ServerIdentity;
+use crate::grpc::metrics::Metrics;
 use crate::grpc::server::{self, Limits, Services};
 use crate::instance::{Instance, InstanceError};
 use crate::platform::WriteWatch;
+use crate::scrape::{Render, Scrape};
 use crate::shutdown::{Hangup, on_signals};
 use crate::socket::{BoundSocket, Place};
 use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
@@ -67,6 +72,19 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if usage { 2 } else { 1 }
 }
 
+/// What `error`, from [`run`], says: with its causes, as far as it does not tell them itself.
+#[must_use]
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 /// What to do about `error`, from [`run`], where its own text does not say.
 #[must_use]
 pub fn remedy(error: &anyhow::Error) -> Option<String> {
@@ -99,22 +117,54 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tracing::info!(data_dir = %data_dir.path().display(), "made the data directory");
     }
     failpoint!("locked");
+    finish_restore(&data_dir)?;
     let socket = BoundSocket::open(&data_dir, config.server.socket.as_deref(), &instance)?;
     failpoint!("bound");
-    let outcome = serve_on(&config, &data_dir, &instance, socket, arguments.detached);
+    let agents = agent_socket(&config, &data_dir, &instance);
+    let sockets = Sockets { socket, agents };
+    let outcome = serve_on(&config, &data_dir, &instance, sockets, arguments.detached);
     match &outcome {
         Ok(()) => tracing::info!("stopped"),
-        Err(error) => tracing::error!(error = format!("{error:#}"), "stopped"),
+        Err(error) => tracing::error!(error = explain(error), "stopped"),
     }
     drop(instance);
     outcome
 }
 
-fn open_data_dir(located: &Located, config: &Config) -> anyhow::Result<DataDir> {
+/// The sockets, before there is a runtime.
+struct Sockets {
+    socket: BoundSocket,
+    agents: Option<BoundSocket>,
+}
+
+/// Binds the agent socket. That it cannot be bound is no reason not to serve people: its directory is open to sandboxes, and none of them
+/// may keep the daemon from starting.
+fn agent_socket(config: &Config, data_dir: &DataDir, instance: &Instance) -> Option<BoundSocket> {
+    if !config.agent.enabled {
+        return None;
+    }
+    BoundSocket::bind_for_agents(data_dir, config.agent.socket.as_deref(), instance)
+        .inspect_err(|error| tracing::error!(%error, "there is no agent socket"))
+        .ok()
+}
+
+pub(crate) fn open_data_dir(located: &Located, config: &Config) -> anyhow::Result<DataDir> {
     let options = data_dir::Options {
         allow_network_file_system: config.storage.allow_network_file_system,
     };
     Ok(DataDir::open(located, options)?)
+}
+
+/// Does what is left of a restore that was decided and then interrupted.
+fn finish_restore(data_dir: &DataDir) -> anyhow::Result<()> {
+    let database = data_dir.database(NOTIFICATIONS_FILE)?;
+    let finished = data_dir
+        .finish_replacing(&database)
+        .context("a restore that was interrupted cannot be finished; see the directories replaced-* in the data directory")?;
+    if let Some(aside) = finished {
+        tracing::warn!(replaced = %aside.display(), "finished a restore that was interrupted");
+    }
+    Ok(())
 }
 
 /// Makes the runtime and serves until the end; then nothing that still runs can hold the process up.
@@ -122,7 +172,7 @@ fn serve_on(
     config: &Config,
     data_dir: &DataDir,
     instance: &Arc<Instance>,
-    socket: BoundSocket,
+    sockets: Sockets,
     detached: bool,
 ) -> anyhow::Result<()> {
     // One thread serves everything as fast as several do on a small machine, and for less processor time; reads and writes have threads
@@ -141,22 +191,41 @@ fn serve_on(
         .context("cannot start the runtime")?;
     let stop = CancellationToken::new();
     let outcome = runtime.block_on(async {
-        let (listener, place) = socket.into_listener()?;
+        let (listener, place) = sockets.socket.into_listener()?;
+        let agents = sockets.agents.map(BoundSocket::into_listener).transpose()?;
         let _signals = on_signals(stop.clone(), Hangup::fitting(detached))?;
         let options = options(config, data_dir)?;
         let log = options.path.path_of(DatabaseFile::Wal);
-        let store = SqliteStore::open(options).inspect_err(|_| {
+        let prepared = async {
+            let scrape = match config.metrics.listen {
+                Some(address) => Some(Scrape::bind(address).await?),
+                None => None,
+            };
+            anyhow::Ok((scrape, SqliteStore::open(options)?))
+        };
+        let (scrape, store) = prepared.await.inspect_err(|_| {
             place.unlink_if_ours();
+            agents.iter().for_each(|(_, place)| {
+                place.unlink_if_ours();
+            });
         })?;
         let store = Arc::new(store);
-        let incoming = Incoming::new(
-            listener,
-            connection::Limits {
-                max_connections: config.server.max_connections,
+        let accept = |listener, door, max_connections| {
+            let limits = connection::Limits {
+                max_connections,
                 handshake_timeout: config.server.handshake_timeout,
-            },
-            stop.clone(),
-        );
+            };
+            Incoming::new(listener, door, limits, stop.clone())
+        };
+        let mut incoming = vec![accept(
+            listener,
+            Door::Person,
+            config.server.max_connections,
+        )];
+        let agent_place = agents.map(|(listener, place)| {
+            incoming.push(accept(listener, Door::Agent, config.agent.max_connections));
+            place
+        });
         let daemon = Daemon {
             config,
             data_dir,
@@ -164,6 +233,8 @@ fn serve_on(
             store,
             log,
             place,
+            agent_place,
+            scrape,
             stop: stop.clone(),
         };
         daemon.serve(incoming).await
@@ -181,22 +252,38 @@ struct Daemon<'a> {
     /// The write-ahead log of the store.
     log: PathBuf,
     place: Place,
+    agent_place: Option<Place>,
+    scrape: Option<Scrape>,
     stop: CancellationToken,
 }
 
 impl Daemon<'_> {
-    async fn serve(self, incoming: Incoming) -> anyhow::Result<()> {
+    async fn serve(mut self, incoming: Vec<Incoming>) -> anyhow::Result<()> {
         let store = Arc::clone(&self.store) as Arc<dyn NotificationStore>;
         let notifications = Arc::new(Notifications::new(store, Arc::new(SystemClock)));
-        let background = self.background(&notifications);
+        let retention = self.retention();
+        let mut background = self.background(&notifications, &retention);
         let services = Services {
             notifications,
+            retention,
+            backups: Arc::clone(&self.store) as Arc<dyn BackupStore>,
             consumers: self.consumers(),
             admin: Arc::clone(&self.store) as Arc<dyn StoreAdmin>,
             identity: self.identity(&incoming),
         };
+        let metrics = Metrics::new(services);
+        self.scrape(&metrics, &mut background);
         let socket = self.place.path().display().to_string();
-        tracing::info!(socket, activated = self.place.is_activated(), "ready");
+        let agent_socket = self
+            .agent_place
+            .as_ref()
+            .map(|place| place.path().display().to_string());
+        tracing::info!(
+            socket,
+            agent_socket,
+            activated = self.place.is_activated(),
+            "ready"
+        );
         notify::ready(&format!("Serving {socket}"));
         let grace = self.config.server.shutdown_grace;
         let stop = self.stop.clone();
@@ -208,8 +295,9 @@ impl Daemon<'_> {
         };
         let stopping = self.stop.clone();
         let serving = async {
+            let incoming = select_all(incoming);
             let served =
-                server::serve(services, self.limits(), incoming, self.stop.clone(), grace).await;
+                server::serve(metrics, self.limits(), incoming, self.stop.clone(), grace).await;
             // A server that ends by itself ends the daemon.
             stopping.cancel();
             served
@@ -221,12 +309,18 @@ impl Daemon<'_> {
     }
 
     /// What goes on beside the calls, until the stop.
-    fn background(&self, notifications: &Arc<Notifications>) -> JoinSet<()> {
+    fn background(
+        &self,
+        notifications: &Arc<Notifications>,
+        retention: &Arc<Retention>,
+    ) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         let (feed, stop) = (Arc::clone(notifications.feed()), self.stop.clone());
         tasks.spawn(async move { feed.run(stop).await });
         let (expiry, stop) = (Arc::clone(notifications), self.stop.clone());
         tasks.spawn(async move { expiry.run_expiry(stop).await });
+        let (retention, stop) = (Arc::clone(retention), self.stop.clone());
+        tasks.spawn(async move { retention.run(stop).await });
         tasks.spawn(guard(Arc::clone(&self.instance), self.stop.clone()));
         let (store, log) = (Arc::clone(&self.store), self.log.clone());
         let stop = self.stop.clone();
@@ -239,16 +333,57 @@ impl Daemon<'_> {
         tasks
     }
 
-    fn consumers(&self) -> Arc<Consumers> {
-        let store = Arc::clone(&self.store) as Arc<dyn ConsumerStore>;
-        let limits = LagLimits {
-            max_events: self.config.consumers.max_lag_events,
-            max_age: self.config.consumers.max_age,
+    /// Serves the metrics over HTTP, where that is asked for.
+    fn scrape(&mut self, metrics: &Metrics, tasks: &mut JoinSet<()>) {
+        let Some(scrape) = self.scrape.take() else {
+            return;
         };
-        Arc::new(Consumers::new(store, Arc::new(SystemClock), limits))
+        let address = scrape.address();
+        tracing::info!("serving metrics on http://{address}/metrics");
+        let metrics = metrics.clone();
+        let render: Render = Arc::new(move || {
+            let metrics = metrics.clone();
+            Box::pin(async move { metrics.page().await.map_err(|error| error.to_string()) })
+        });
+        tasks.spawn(scrape.serve(render, self.stop.clone()));
     }
 
-    fn identity(&self, incoming: &Incoming) -> ServerIdentity {
+    fn consumers(&self) -> Arc<Consumers> {
+        let store = Arc::clone(&self.store) as Arc<dyn ConsumerStore>;
+        Arc::new(Consumers::new(
+            store,
+            Arc::new(SystemClock),
+            self.lag_limits(),
+        ))
+    }
+
+    fn lag_limits(&self) -> LagLimits {
+        LagLimits {
+            max_events: self.config.consumers.max_lag_events,
+            max_age: self.config.consumers.max_age,
+        }
+    }
+
+    fn retention(&self) -> Arc<Retention> {
+        let retention = &self.config.retention;
+        let closed = retention.closed_max_age;
+        let policy = Policy {
+            journal_max_age: retention.journal_max_age,
+            journal_max_events: retention.journal_max_events,
+            closed_max_age: (!closed.is_zero()).then_some(closed),
+            limits: self.lag_limits(),
+        };
+        let store = Arc::clone(&self.store) as _;
+        let interval = retention.interval;
+        Arc::new(Retention::new(
+            store,
+            Arc::new(SystemClock),
+            policy,
+            interval,
+        ))
+    }
+
+    fn identity(&self, incoming: &[Incoming]) -> ServerIdentity {
         ServerIdentity {
             version: VERSION.to_owned(),
             data_dir: self.data_dir.path().to_owned(),
@@ -256,7 +391,11 @@ impl Daemon<'_> {
             pid: i32::try_from(std::process::id()).unwrap_or(0),
             uid: self.data_dir.uid(),
             start_time: SystemClock.now(),
-            connections: incoming.connections(),
+            connections: incoming.iter().map(Incoming::connections).collect(),
+            agent_socket: self
+                .agent_place
+                .as_ref()
+                .map(|place| place.path().to_owned()),
         }
     }
 
@@ -268,6 +407,8 @@ impl Daemon<'_> {
             keepalive_interval: server.keepalive_interval,
             watchers: server.max_watchers,
             waiters: server.max_watchers,
+            agent_calls: self.config.agent.max_calls,
+            agent_defaults: self.config.agent.allow_default,
             ..Limits::default()
         }
     }
@@ -282,6 +423,9 @@ impl Daemon<'_> {
             );
         }
         self.place.unlink_if_ours();
+        if let Some(place) = &self.agent_place {
+            place.unlink_if_ours();
+        }
     }
 }
 
@@ -329,6 +473,7 @@ fn options(config: &Config, data_dir: &DataDir) -> anyhow::Result<Options> {
     let truncate_frames = storage.truncate_bytes / FRAME_BYTES;
     Ok(Options {
         surroundings: Arc::new(surroundings(data_dir, &path)),
+        data_dir: data_dir.clone(),
         path,
         clock: Arc::new(SystemClock),
         queue_capacity: storage.queue_capacity,
@@ -369,5 +514,23 @@ fn wal_lock(holder: platform::WalLockHolder) -> WalLock {
             platform::WalLockKind::Checkpoint => WalLockKind::Checkpoint,
             platform::WalLockKind::Recover => WalLockKind::Recover,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let missing = std::io::Error::from_raw_os_error(2);
+        let told = crate::socket::SocketError::System {
+            what: "bind",
+            path: "/s".into(),
+            source: missing,
+        };
+        let text = explain(&anyhow::Error::from(told).context("no start"));
+        assert_eq!(text.matches("No such file").count(), 1, "{text}");
+        assert!(text.starts_with("no start: cannot bind "), "{text}");
     }
 }

@@ -12,12 +12,17 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use barista_locate::{Located, RUN_DIR, Source};
+use rustix::fs::Access;
 
+pub(crate) mod backup;
 mod database;
 mod error;
+mod replace;
 pub(crate) mod rules;
 
+pub use backup::{BackupFile, NewBackup, PlaceError};
 pub use database::{DatabaseFile, DatabasePath, FileIdentity};
+pub(crate) use error::Quoted;
 pub use error::{DataDirError, Rule};
 use rules::{Facts, Us};
 
@@ -61,6 +66,7 @@ impl DataDir {
         let facts = Facts::of(&path).map_err(|source| DataDirError::unreadable(&path, source))?;
         rules::data_directory(&facts, us).map_err(|rule| rule.broken_by(&path))?;
         refuse_network(&path, options)?;
+        refuse_unwritable(&path)?;
         let data_dir = Self {
             identity: facts.identity,
             path,
@@ -89,6 +95,7 @@ impl DataDir {
         let facts = Facts::of(&path).map_err(|source| DataDirError::unreadable(&path, source))?;
         rules::data_directory(&facts, us).map_err(|rule| rule.broken_by(&path))?;
         refuse_network(&path, options)?;
+        refuse_unwritable(&path)?;
         for name in [RUN_DIR, LOG_DIR] {
             let inner = path.join(name);
             match Facts::of(&inner) {
@@ -212,6 +219,15 @@ fn refuse_nowhere(located: &Located) -> Result<(), DataDirError> {
             parent: parent.to_owned(),
         }),
     }
+}
+
+/// SQLite makes its log beside the database, so `run/` and `log/` being writable is not enough.
+fn refuse_unwritable(path: &Path) -> Result<(), DataDirError> {
+    let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    rustix::fs::access(path, wanted).map_err(|error| DataDirError::NotWritable {
+        path: path.to_owned(),
+        source: error.into(),
+    })
 }
 
 fn refuse_network(path: &Path, options: Options) -> Result<(), DataDirError> {

@@ -9,6 +9,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::Access;
+
 /// A log file with bounded size. Each `write` is one whole line, so lines of different threads do not mix.
 #[derive(Debug)]
 pub struct LogFile {
@@ -101,6 +103,30 @@ impl Write for &LogFile {
     }
 }
 
+/// Looks whether [`LogFile::open`] would succeed, without making or changing anything.
+///
+/// # Errors
+///
+/// Why not.
+pub fn look(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => Ok(rustix::fs::access(path, Access::WRITE_OK)?),
+        Ok(_) => Err(not_regular()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let directory = path.parent().unwrap_or(Path::new("."));
+            Ok(rustix::fs::access(
+                directory,
+                Access::WRITE_OK | Access::EXEC_OK,
+            )?)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
+}
+
 fn open(path: &Path) -> io::Result<Current> {
     // Non-blocking, because opening a named pipe for writing waits for a reader; a regular file does not care.
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
@@ -112,10 +138,7 @@ fn open(path: &Path) -> io::Result<Current> {
         .open(path)?;
     let found = file.metadata()?;
     if !found.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not a regular file",
-        ));
+        return Err(not_regular());
     }
     if found.permissions().mode() & 0o777 != 0o600 {
         file.set_permissions(Permissions::from_mode(0o600))?;
@@ -227,6 +250,15 @@ mod tests {
         std::fs::write(&precious, "text").expect("a file");
         let link = directory.path().join("x.log");
         std::os::unix::fs::symlink(&precious, &link).expect("a link");
+        for wrong in [
+            &link,
+            Path::new("/dev/null"),
+            &directory.path().join("no/x.log"),
+        ] {
+            look(wrong).expect_err("cannot be a log");
+        }
+        look(&precious).expect("could be one");
+        look(&directory.path().join("new.log")).expect("could be made");
         LogFile::open(&link, 10, 1).expect_err("a link");
         LogFile::open(Path::new("/dev/null"), 10, 1).expect_err("a device");
         LogFile::open(directory.path(), 10, 1).expect_err("a directory");

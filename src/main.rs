@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use barista::cli::Arguments;
-use barista::{check, daemon};
+use barista::{check, daemon, offline};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -11,10 +11,13 @@ fn main() -> ExitCode {
     if let Some(what) = arguments.check {
         return check::run(&arguments, what);
     }
+    if let Some(code) = offline::run(&arguments) {
+        return code;
+    }
     match daemon::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("baristad: {error:#}");
+            eprintln!("baristad: {}", daemon::explain(&error));
             if let Some(remedy) = daemon::remedy(&error) {
                 eprintln!("next: {remedy}");
             }

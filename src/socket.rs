@@ -12,7 +12,7 @@ use std::os::unix::net::UnixListener as BlockingListener;
 use std::path::{Path, PathBuf};
 
 use barista_locate::{MAX_SOCKET_PATH, SOCKET_PATH_FILE};
-use rustix::fs::Mode;
+use rustix::fs::{Access, Mode};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
 use tokio::net::UnixListener;
@@ -42,6 +42,17 @@ pub enum SocketError {
     /// The private directory for sockets with short names is not safe to use.
     #[error(transparent)]
     Directory(#[from] DataDirError),
+    /// The directory that the configured path lies in is missing.
+    #[error(
+        "the directory of the socket {path} does not exist; make it (mkdir -p -m 700 {}), or set server.socket to another path",
+        .directory.display()
+    )]
+    NoDirectory {
+        /// The path.
+        path: PathBuf,
+        /// What is missing.
+        directory: PathBuf,
+    },
     /// Something else lies at the path.
     #[error(
         "{path} exists and is not a socket; move it away, or set server.socket to another path"
@@ -87,13 +98,55 @@ pub struct BoundSocket {
     place: Place,
 }
 
+/// Looks whether a socket could be bound at the configured path, without changing anything. Whether somebody answers there is not asked: it may
+/// be the daemon of this very directory.
+///
+/// # Errors
+///
+/// [`SocketError`] says what is in the way and what to do about it.
+pub fn look(configured: &Path) -> Result<(), SocketError> {
+    check_length(configured)?;
+    check_directory(configured)?;
+    match Facts::of(configured) {
+        Ok(facts) if facts.kind != Kind::Socket => Err(SocketError::NotASocket {
+            path: configured.to_owned(),
+        }),
+        // What is not there is made.
+        _ => Ok(()),
+    }
+}
+
+fn check_length(path: &Path) -> Result<(), SocketError> {
+    let (path, length) = (path.to_owned(), path.as_os_str().len());
+    if length > MAX_SOCKET_PATH {
+        return Err(SocketError::PathTooLong { path, length });
+    }
+    Ok(())
+}
+
+/// Says so where the directory of `path` is missing, or nothing can be made in it.
+fn check_directory(path: &Path) -> Result<(), SocketError> {
+    let Some(directory) = path.parent() else {
+        return Ok(());
+    };
+    if !directory.is_dir() {
+        return Err(SocketError::NoDirectory {
+            path: path.to_owned(),
+            directory: directory.to_owned(),
+        });
+    }
+    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| system("make", path)(error.into()))
+}
+
 /// The socket's name in the file system, to be removed at the end.
 #[derive(Debug, Clone)]
 pub struct Place {
     path: PathBuf,
     /// What was bound; `None` for a socket of the service manager, which keeps it.
     bound: Option<FileIdentity>,
-    published: PathBuf,
+    /// The file that names it; `None` for the agent socket, which nobody looks up.
+    published: Option<PathBuf>,
 }
 
 impl BoundSocket {
@@ -128,17 +181,42 @@ impl BoundSocket {
         _lock: &Instance,
     ) -> Result<Self, SocketError> {
         let path = match configured {
-            Some(path) => path.to_owned(),
+            Some(path) => {
+                check_directory(path)?;
+                path.to_owned()
+            }
             None => computed_path(data_dir)?,
         };
-        let length = path.as_os_str().len();
-        if length > MAX_SOCKET_PATH {
-            return Err(SocketError::PathTooLong { path, length });
-        }
-        remove_stale(&path)?;
-        let listener = listen_at(&path)?;
-        let bound = Facts::of(&path).map_err(system("look at", &path))?.identity;
+        let (listener, bound) = bind_at(&path)?;
         Self::publish(data_dir, listener, path, Some(bound))
+    }
+
+    /// Binds the agent socket: `configured`, else the usual path, in a directory of its own that is made for it.
+    ///
+    /// # Errors
+    ///
+    /// [`SocketError`] says what is in the way and what to do about it.
+    pub fn bind_for_agents(
+        data_dir: &DataDir,
+        configured: Option<&Path>,
+        _lock: &Instance,
+    ) -> Result<Self, SocketError> {
+        let path = match configured {
+            Some(path) => path.to_owned(),
+            None => agent_path(data_dir)?,
+        };
+        let (listener, bound) = bind_at(&path)?;
+        listener
+            .set_nonblocking(true)
+            .map_err(system("prepare", &path))?;
+        Ok(Self {
+            listener,
+            place: Place {
+                path,
+                bound: Some(bound),
+                published: None,
+            },
+        })
     }
 
     /// Takes over a socket that listens already; its path is never removed.
@@ -173,7 +251,7 @@ impl BoundSocket {
             place: Place {
                 path,
                 bound,
-                published,
+                published: Some(published),
             },
         })
     }
@@ -218,8 +296,10 @@ impl Place {
         let still_there = Facts::of(&self.path).is_ok_and(|facts| facts.identity == bound);
         let removed = still_there && std::fs::remove_file(&self.path).is_ok();
         let ours = |text: Vec<u8>| text == self.path.as_os_str().as_bytes();
-        if std::fs::read(&self.published).is_ok_and(ours) {
-            let _ = std::fs::remove_file(&self.published);
+        if let Some(published) = &self.published
+            && std::fs::read(published).is_ok_and(ours)
+        {
+            let _ = std::fs::remove_file(published);
         }
         removed
     }
@@ -253,14 +333,38 @@ fn activated() -> Result<Option<BlockingListener>, SocketError> {
 fn computed_path(data_dir: &DataDir) -> Result<PathBuf, SocketError> {
     let path = barista_locate::socket_path(data_dir.path(), data_dir.uid());
     if !path.starts_with(data_dir.path()) {
-        prepare_fallback(&barista_locate::fallback_socket_dir(data_dir.uid()))?;
+        prepare_private(&barista_locate::fallback_socket_dir(data_dir.uid()))?;
     }
     Ok(path)
 }
 
-/// Creates the private directory for short names, or checks the one that is there. Anybody may create names in `/tmp`: what is not exactly
-/// a directory of ours, closed to everybody else, is refused and not corrected.
-fn prepare_fallback(path: &Path) -> Result<(), DataDirError> {
+fn agent_path(data_dir: &DataDir) -> Result<PathBuf, SocketError> {
+    let path = barista_locate::agent_socket_path(data_dir.path(), data_dir.uid());
+    if !path.starts_with(data_dir.path()) {
+        prepare_private(&barista_locate::fallback_socket_dir(data_dir.uid()))?;
+    }
+    if let Some(directory) = path.parent() {
+        prepare_private(directory)?;
+    }
+    Ok(path)
+}
+
+/// Makes `path` free, and listens there. Returns what was bound too.
+fn bind_at(path: &Path) -> Result<(BlockingListener, FileIdentity), SocketError> {
+    let length = path.as_os_str().len();
+    if length > MAX_SOCKET_PATH {
+        let path = path.to_owned();
+        return Err(SocketError::PathTooLong { path, length });
+    }
+    remove_stale(path)?;
+    let listener = listen_at(path)?;
+    let bound = Facts::of(path).map_err(system("look at", path))?.identity;
+    Ok((listener, bound))
+}
+
+/// Creates a private directory for a socket, or checks the one that is there. Anybody may create names in `/tmp`, and sandboxes perhaps in
+/// the directory of the agent socket: what is not exactly a directory of ours, closed to everybody else, is refused and not corrected.
+fn prepare_private(path: &Path) -> Result<(), DataDirError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
             return Err(DataDirError::CannotCreate {

@@ -107,6 +107,37 @@ pub const KEYS: &[Key] = &[
     )
     .flag("--worker-threads"),
     Key::new(
+        "agent",
+        "enabled",
+        "true",
+        "Serve the agent socket, over which agents in sandboxes may ask, wait, and cancel what is their own, and nothing else.",
+    ),
+    Key::new(
+        "agent",
+        "socket",
+        r#""""#,
+        "Its path, at most 100 bytes, in a directory that exists. Empty: run/agent/agent.sock in the data directory, or a short name under /tmp \
+         where that path is too long.",
+    ),
+    Key::new(
+        "agent",
+        "allow_default",
+        "false",
+        "Let agents set a default response, which a question takes when it expires: with a short expiry, an agent can answer itself.",
+    ),
+    Key::new(
+        "agent",
+        "max_connections",
+        "256",
+        "How many connections to the agent socket may be open. Further ones are closed at once, with a warning in the log.",
+    ),
+    Key::new(
+        "agent",
+        "max_calls",
+        "256",
+        "How many calls over the agent socket may run at once, waits and watches among them. Further ones get a typed error.",
+    ),
+    Key::new(
         "storage",
         "busy_timeout",
         r#""30s""#,
@@ -193,6 +224,39 @@ pub const KEYS: &[Key] = &[
         "max_age",
         r#""720h""#,
         "How old the first change may be that a durable watcher has not acknowledged before the journal is no longer kept for it.",
+    ),
+    Key::new(
+        "retention",
+        "journal_max_age",
+        r#""720h""#,
+        "How old a change becomes before it may be removed from the journal. What a durable watcher within its limits has not acknowledged is kept \
+         all the same.",
+    ),
+    Key::new(
+        "retention",
+        "journal_max_events",
+        "10000000",
+        "How many changes the journal keeps, however young they are; a million takes about 200 MB.",
+    ),
+    Key::new(
+        "retention",
+        "closed_max_age",
+        r#""0s""#,
+        "How long a notification is kept after it was responded to, dismissed or cancelled, or has expired; at least 24h. 0s: for ever. Those that \
+         are not closed are never removed.",
+    ),
+    Key::new(
+        "retention",
+        "interval",
+        r#""1h""#,
+        "How often what is no longer kept is removed.",
+    ),
+    Key::new(
+        "metrics",
+        "listen",
+        r#""""#,
+        "Where numbers for Prometheus are served as http://ADDRESS/metrics: an address of the loopback interface with a port, such as \
+         127.0.0.1:9464. Empty: nowhere; barista status --metrics prints them in either case.",
     ),
     Key::new(
         "log",

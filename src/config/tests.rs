@@ -79,7 +79,15 @@ fn the_table_has_every_field_of_the_structs() {
         error.message().to_owned()
     };
     let mut sections = complaint("nothing = 1");
-    for section in ["server", "storage", "consumers", "log"] {
+    for section in [
+        "server",
+        "agent",
+        "storage",
+        "consumers",
+        "retention",
+        "metrics",
+        "log",
+    ] {
         assert!(sections.contains(&format!("`{section}`")), "{sections}");
         sections = sections.replace(&format!("`{section}`"), "");
         let message = complaint(&format!("[{section}]\nnothing = 1"));
@@ -146,6 +154,11 @@ fn every_key_is_set_by_its_variable() {
         ("server.keepalive_interval", "7s"),
         ("server.shutdown_grace", "7s"),
         ("server.worker_threads", "7"),
+        ("agent.enabled", "false"),
+        ("agent.socket", "/s"),
+        ("agent.allow_default", "true"),
+        ("agent.max_connections", "7"),
+        ("agent.max_calls", "7"),
         ("storage.busy_timeout", "7s"),
         ("storage.busy_attempts", "7"),
         ("storage.queue_capacity", "7"),
@@ -162,6 +175,11 @@ fn every_key_is_set_by_its_variable() {
         ("storage.file_check_interval", "7s"),
         ("consumers.max_lag_events", "7"),
         ("consumers.max_age", "7h"),
+        ("retention.journal_max_age", "7h"),
+        ("retention.journal_max_events", "7"),
+        ("retention.closed_max_age", "70h"),
+        ("retention.interval", "7s"),
+        ("metrics.listen", "127.0.0.1:9464"),
         ("log.format", "json"),
         ("log.level", "barista=debug"),
         ("log.file", "7"),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -169,6 +170,27 @@ where
         ));
     }
     Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
+/// An address of the loopback interface with a port; an empty text means that there is none.
+pub(super) fn loopback<'de, D>(input: D) -> Result<Option<SocketAddr>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let text = String::deserialize(input)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address: Option<SocketAddr> = text.parse().ok();
+    address
+        .filter(|address| address.ip().is_loopback())
+        .map(Some)
+        .ok_or_else(|| {
+            Error::invalid_value(
+                Unexpected::Str(&text),
+                &"an address of the loopback interface with a port, such as \"127.0.0.1:9464\"",
+            )
+        })
 }
 
 /// The path of a log file; an empty text means that there is none.

@@ -26,7 +26,7 @@ fn incoming(max_connections: usize, handshake_timeout: Duration) -> (Server, Inc
         max_connections,
         handshake_timeout,
     };
-    let incoming = Incoming::new(listener, limits, stopping.clone());
+    let incoming = Incoming::new(listener, Door::Person, limits, stopping.clone());
     (
         Server {
             _directory: directory,
@@ -60,7 +60,7 @@ async fn connections_are_counted_while_they_are_open() {
     let second = accept(&mut incoming).await;
     assert_eq!(connections.open(), 2);
     assert_eq!(
-        first.connect_info().peer_cred.map(|peer| peer.uid()),
+        first.connect_info().credentials.map(|peer| peer.uid()),
         Some(incoming.uid)
     );
     drop(first);

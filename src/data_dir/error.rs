@@ -66,7 +66,7 @@ impl Rule {
             ),
             Self::Owner { found, expected } => write!(
                 f,
-                "{shown} belongs to user {found}, but this is user {expected}; run as that user, or give it away: sudo chown {expected} {typed}"
+                "{shown} belongs to user {found}, but this is user {expected}; run as that user, or name a data directory of your own with --data-dir"
             ),
             Self::NotWritableByOthers => {
                 write!(
@@ -205,7 +205,7 @@ impl fmt::Display for Explained<'_> {
 }
 
 /// A path as it must be typed in a shell.
-struct Quoted<'a>(&'a Path);
+pub(crate) struct Quoted<'a>(pub(crate) &'a Path);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -239,7 +239,7 @@ mod tests {
                 found: 7,
                 expected: 9
             })
-            .ends_with("sudo chown 9 '/my data'")
+            .ends_with("name a data directory of your own with --data-dir")
         );
         let network = message(Rule::LocalFileSystem { name: "nfs".into() });
         assert!(network.contains("type nfs") && network.contains("--allow-network-file-system"));

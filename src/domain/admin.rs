@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::clock::Timestamp;
 use super::error::Result;
+use crate::metrics::{CROWDS, Histogram, MOMENTS};
 
 /// How one database is doing. Sizes are in bytes, counts since the daemon's start.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +45,30 @@ pub struct DatabaseStatus {
     pub last_checkpoint: Option<Timestamp>,
     /// The version of the schema.
     pub schema_version: i32,
+}
+
+/// What the writer of a store does, counted since the daemon's start.
+#[derive(Debug)]
+pub struct WriterActivity {
+    /// Writes in one transaction.
+    pub batch_writes: Histogram,
+    /// From the begin of a transaction to its end on the disk.
+    pub batch_time: Histogram,
+    /// The commit alone, with its sync.
+    pub commit_time: Histogram,
+    /// Moving the log into the file.
+    pub checkpoint_time: Histogram,
+}
+
+impl Default for WriterActivity {
+    fn default() -> Self {
+        Self {
+            batch_writes: Histogram::new(&CROWDS),
+            batch_time: Histogram::new(&MOMENTS),
+            commit_time: Histogram::new(&MOMENTS),
+            checkpoint_time: Histogram::new(&MOMENTS),
+        }
+    }
 }
 
 /// The extent of a write-ahead log.
@@ -159,6 +184,9 @@ pub struct IntegrityReport {
 /// A store, as an operator sees it.
 #[async_trait]
 pub trait StoreAdmin: Send + Sync {
+    /// What the writer does.
+    fn activity(&self) -> &WriterActivity;
+
     /// What keeps the data, with its version, as in "SQLite 3.53.0".
     fn backend(&self) -> String;
 

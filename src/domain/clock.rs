@@ -33,6 +33,13 @@ impl Timestamp {
         Self(self.0.saturating_add(micros).min(Self::MAX.0))
     }
 
+    /// This point minus `span`, held at [`Timestamp::MIN`].
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros).max(Self::MIN.0))
+    }
+
     /// How long it is from `earlier` to this point; zero where `earlier` is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

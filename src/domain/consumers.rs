@@ -204,7 +204,7 @@ impl Consumers {
     ///
     /// # Errors
     ///
-    /// `InvalidField`, `ConsumerNotFound`.
+    /// `InvalidField`, `ConsumerNotFound`, `SetAsideEventNotFound`.
     pub async fn discard_set_aside(
         &self,
         name: &str,

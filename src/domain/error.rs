@@ -97,7 +97,7 @@ pub enum Error {
     },
     /// The events after a consumer's place are no longer kept.
     #[error(
-        "consumer {name} has acknowledged changes up to {acknowledged}, but the journal begins with {}: {} changes that it has not seen are no longer kept; move it to what is left with `barista consumer reset {name}`",
+        "consumer {name} has acknowledged changes up to {acknowledged}, but the journal begins with {}: {} changes that it has not seen are no longer kept; move it to what is left with `barista consumer reset {name} --since oldest`",
         .bounds.oldest, .bounds.oldest - 1 - .acknowledged
     )]
     ConsumerLeftBehind {
@@ -110,7 +110,7 @@ pub enum Error {
     },
     /// A consumer's place, or what it acknowledges, is ahead of the head, or of another epoch.
     #[error(
-        "for consumer {name} this place is unknown: the journal's epoch is {} and its head {}; after a restored backup, move the consumer with `barista consumer reset {name}`",
+        "for consumer {name} this place is unknown: the journal's epoch is {} and its head {}; after a restored backup, move the consumer with `barista consumer reset {name} --since now`, or oldest for all of it again",
         .bounds.epoch, .bounds.head
     )]
     ConsumerElsewhere {
@@ -138,6 +138,23 @@ pub enum Error {
         name: String,
         /// How many may be set aside.
         limit: usize,
+    },
+    /// The change is not on the list of what a consumer has set aside.
+    #[error("consumer {name} has not set change {sequence} aside, or no longer")]
+    SetAsideEventNotFound {
+        /// The consumer.
+        name: String,
+        /// The change that was asked for.
+        sequence: i64,
+    },
+    /// One backup is made at a time.
+    #[error("a backup is being made already; try again when it is done")]
+    BackupRunning,
+    /// A backup could not be written, or is not sound.
+    #[error("the backup could not be made, and nothing is left of it: {reason}")]
+    BackupFailed {
+        /// Why, for people.
+        reason: String,
     },
     /// A snapshot would be larger than one may be.
     #[error("more notifications match than a snapshot may hold, {limit}; narrow the filter")]
@@ -181,10 +198,18 @@ pub enum Error {
     #[error("the deadline passed before there was an answer")]
     DeadlineExceeded,
     /// As many streams are served as may be.
-    #[error("{limit} watches and waits are served already; try again later")]
+    #[error("{limit} such calls are served already; try again later")]
     TooManyStreams {
         /// How many may be.
         limit: usize,
+    },
+    /// The caller is an agent, and agents may not do this.
+    #[error("agents may not {what}: {remedy}")]
+    AgentNotAllowed {
+        /// What was asked for, as in "call …/RespondNotification".
+        what: String,
+        /// What to do instead: a clause without its full stop.
+        remedy: &'static str,
     },
     /// A defect of the daemon: the caller can do nothing about it. The text is for the log only.
     #[error("internal error: {0}")]

@@ -1,6 +1,8 @@
 //! What is true whatever the wire and the disk: types, rules, and one store trait for each area. No I/O.
 
 pub mod admin;
+pub mod authority;
+pub mod backup;
 pub mod change;
 pub mod clock;
 pub mod consumer;
@@ -9,4 +11,5 @@ pub mod error;
 pub mod feed;
 pub mod notification;
 pub mod notifications;
+pub mod retention;
 pub mod word;

@@ -5,6 +5,7 @@ pub mod filter;
 pub mod response;
 pub mod store;
 
+use super::authority::Owner;
 use super::clock::Timestamp;
 use super::error::Closed;
 use super::word::{Vocabulary, Word};
@@ -194,6 +195,8 @@ pub struct Notification {
     pub response: Option<Response>,
     /// The sequence of its last change; 0 where the journal does not know it.
     pub sequence: i64,
+    /// The agent that created it over the agent socket; `None` for what anybody else created.
+    pub owner: Option<Owner>,
 }
 
 impl Notification {

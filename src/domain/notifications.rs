@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::authority::Authority;
 use super::change::{Change, ChangeKind, Cursor, JournalBounds};
 use super::clock::{Clock, Timestamp};
 use super::error::{Error, Result};
@@ -16,6 +17,7 @@ use super::notification::filter::ChangeFilter;
 use super::notification::store::{
     Call, Expired, ListQuery, Move, NotificationStore, Page, Respond, Snapshot,
 };
+use crate::metrics::{Counter, Histogram, PATIENCE};
 
 /// The most notifications that a snapshot holds.
 pub const MAX_SNAPSHOT: usize = 10_000;
@@ -50,12 +52,34 @@ pub struct Watch {
     pub follower: Follower,
 }
 
+/// What happens to notifications through the daemon, counted since its start.
+#[derive(Debug)]
+pub struct Activity {
+    /// Notifications that were created.
+    pub created: Counter,
+    /// Notifications that have expired.
+    pub expired: Counter,
+    /// From the creation to the response.
+    pub answer_time: Histogram,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self {
+            created: Counter::default(),
+            expired: Counter::default(),
+            answer_time: Histogram::new(&PATIENCE),
+        }
+    }
+}
+
 /// Everything that can be done with notifications.
 pub struct Notifications {
     store: Arc<dyn NotificationStore>,
     clock: Arc<dyn Clock>,
     feed: Arc<Feed>,
     expiry: Notify,
+    activity: Activity,
 }
 
 impl Notifications {
@@ -68,6 +92,7 @@ impl Notifications {
             clock,
             feed,
             expiry: Notify::new(),
+            activity: Activity::default(),
         }
     }
 
@@ -81,6 +106,12 @@ impl Notifications {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn activity(&self) -> &Activity {
+        &self.activity
     }
 
     fn call(&self, deadline: Option<Instant>) -> Call {
@@ -139,6 +170,12 @@ impl Notifications {
         if expires {
             self.expiry.notify_one();
         }
+        if let Ok(created) = &created {
+            // An earlier call with the same request id has another time.
+            let new = |notification: &&Notification| notification.create_time == Some(call.now);
+            let count = created.iter().filter(new).count();
+            self.activity.created.add(count as u64);
+        }
         created
     }
 
@@ -146,9 +183,13 @@ impl Notifications {
     ///
     /// # Errors
     ///
-    /// `NotificationNotFound`; `InvalidField` for an id that is not positive.
-    pub async fn get(&self, id: i64) -> Result<Notification> {
-        self.store.get(positive(id)?).await
+    /// `NotificationNotFound`, also for one that `authority` may not see; `InvalidField` for an id that is not positive.
+    pub async fn get(&self, id: i64, authority: Authority) -> Result<Notification> {
+        let notification = self.store.get(positive(id)?).await?;
+        if !authority.may_see(notification.owner) {
+            return Err(Error::NotificationNotFound { id });
+        }
+        Ok(notification)
     }
 
     /// Returns a page of a list.
@@ -164,12 +205,24 @@ impl Notifications {
     ///
     /// # Errors
     ///
-    /// `InvalidField` for an id that is not positive; `NotificationNotFound` where there neither is nor was one, as far as anybody knows.
-    pub async fn history(&self, id: i64, after: i64, limit: usize) -> Result<Vec<Change>> {
-        let history = self.store.history(positive(id)?, after, limit).await?;
+    /// `InvalidField` for an id that is not positive; `NotificationNotFound` where there neither is nor was one, as far as anybody knows, and
+    /// for one that `authority` may not see.
+    pub async fn history(
+        &self,
+        id: i64,
+        after: i64,
+        limit: usize,
+        authority: Authority,
+    ) -> Result<Vec<Change>> {
+        // An agent sees the history of what exists and is its own: a row that is gone has no owner any more.
+        if authority != Authority::Person {
+            self.get(id, authority).await?;
+        }
+        let mut history = self.store.history(positive(id)?, after, limit).await?;
         if history.is_empty() && after == 0 {
             self.store.get(id).await?;
         }
+        history.retain(|change| authority.may_see(change.notification.owner));
         Ok(history)
     }
 
@@ -200,7 +253,15 @@ impl Notifications {
     ) -> Result<Notification> {
         positive(respond.id)?;
         respond.actor.validate("responder")?;
-        self.store.respond(respond, self.call(deadline)).await
+        let call = self.call(deadline);
+        let answered = self.store.respond(respond, call).await?;
+        let is_new = answered.close_time == Some(call.now);
+        if let Some(asked) = answered.create_time.filter(|_| is_new) {
+            self.activity
+                .answer_time
+                .observe_span(call.now.since(asked));
+        }
+        Ok(answered)
     }
 
     /// Moves a notification to another state.
@@ -222,10 +283,12 @@ impl Notifications {
     ///
     /// # Errors
     ///
-    /// `NotificationNotFound`, also when it is deleted meanwhile; `ShuttingDown` when `stop` comes first.
+    /// `NotificationNotFound`, also when it is deleted meanwhile, and for one that `authority` may not see; `ShuttingDown` when `stop` comes
+    /// first.
     pub async fn wait(
         &self,
         id: i64,
+        authority: Authority,
         timeout: Duration,
         stop: &CancellationToken,
     ) -> Result<Notification> {
@@ -233,7 +296,7 @@ impl Notifications {
         let until = tokio::time::Instant::now() + timeout;
         loop {
             let mut closing = self.feed.closing(id);
-            let notification = self.store.get(id).await?;
+            let notification = self.get(id, authority).await?;
             if notification.is_closed() || timeout.is_zero() {
                 return Ok(notification);
             }
@@ -243,11 +306,14 @@ impl Notifications {
                     Some(change) if change.kind == ChangeKind::Deleted => {
                         return Err(Error::NotificationNotFound { id });
                     }
-                    Some(change) => return Ok(change.notification.clone()),
+                    Some(change) if authority.may_see(change.notification.owner) => {
+                        return Ok(change.notification.clone());
+                    }
+                    Some(_) => return Err(Error::NotificationNotFound { id }),
                     None => {}
                 },
                 () = stop.cancelled() => return Err(Error::ShuttingDown),
-                () = tokio::time::sleep_until(until) => return self.store.get(id).await,
+                () = tokio::time::sleep_until(until) => return self.get(id, authority).await,
             }
         }
     }
@@ -301,7 +367,10 @@ impl Notifications {
                 () = stop.cancelled() => return,
             };
             let pause = match outcome {
-                Ok(expired) => pause_after(expired, call.now),
+                Ok(expired) => {
+                    self.activity.expired.add(expired.count as u64);
+                    pause_after(expired, call.now)
+                }
                 Err(error) => {
                     tracing::warn!(%error, "could not let notifications expire; trying again");
                     EXPIRY_RETRY

@@ -1,23 +1,28 @@
 //! `AdminService`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
+use super::metrics::Metrics;
 use super::pb::admin::v1 as pb;
 use super::pb::admin::v1::admin_service_server::AdminService;
-use super::{deadline, field, write};
+use super::{deadline, field, keeping, write};
 use crate::connection::Connections;
 use crate::domain::admin::{
     CheckpointMode, DatabaseStatus, IntegrityCheck, IntegrityDepth, IntegrityFinding,
     IntegrityKind, StoreAdmin, WalLock, WalLockKind,
 };
+use crate::domain::authority::Authority;
+use crate::domain::backup::{BackupProgress, BackupRequest, BackupStore};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::notifications::Notifications;
+use crate::domain::retention::Retention;
 
 /// The oldest and the newest revision of the protocol that this daemon serves.
 const PROTOCOL_MIN: i32 = 1;
@@ -43,15 +48,20 @@ pub struct ServerIdentity {
     pub uid: u32,
     /// When it started.
     pub start_time: Timestamp,
-    /// Open connections, counted by whoever accepts them.
-    pub connections: Connections,
+    /// Open connections, counted by whoever accepts them: one count for each socket.
+    pub connections: Vec<Connections>,
+    /// The agent socket's path, where there is one.
+    pub agent_socket: Option<PathBuf>,
 }
 
 /// Serves `AdminService`.
 pub(super) struct Handler {
     pub(super) store: Arc<dyn StoreAdmin>,
     pub(super) notifications: Arc<Notifications>,
+    pub(super) retention: Arc<Retention>,
+    pub(super) backups: Arc<dyn BackupStore>,
     pub(super) identity: Arc<ServerIdentity>,
+    pub(super) metrics: Metrics,
     /// Where writes run.
     pub(super) tasks: TaskTracker,
     /// Cancelled when the daemon is stopping.
@@ -62,21 +72,33 @@ pub(super) struct Handler {
 impl AdminService for Handler {
     async fn get_server_info(
         &self,
-        _request: Request<pb::GetServerInfoRequest>,
+        request: Request<pb::GetServerInfoRequest>,
     ) -> Result<Response<pb::GetServerInfoResponse>, Status> {
         let identity = &self.identity;
+        // Nothing that agents may call without a secret has an authority.
+        let by_person = request.extensions().get() == Some(&Authority::Person);
+        let path = |path: Option<&Path>| match path {
+            Some(path) if by_person => path.display().to_string(),
+            _ => String::new(),
+        };
         let info = pb::ServerInfo {
             version: identity.version.clone(),
             protocol_min: PROTOCOL_MIN,
             protocol_max: PROTOCOL_MAX,
             build: format!("{} {}", env!("BARISTA_TARGET"), env!("BARISTA_PROFILE")),
-            data_dir: identity.data_dir.display().to_string(),
-            socket: identity.socket.display().to_string(),
+            data_dir: path(Some(&identity.data_dir)),
+            socket: path(Some(&identity.socket)),
             epoch: self.notifications.epoch().to_owned(),
-            pid: identity.pid,
+            pid: if by_person { identity.pid } else { 0 },
             uid: identity.uid,
             backend: self.store.backend(),
             start_time: Some(field::to_timestamp(identity.start_time)),
+            agent_socket: path(identity.agent_socket.as_deref()),
+            authority: if by_person {
+                pb::Authority::Person.into()
+            } else {
+                pb::Authority::Agent.into()
+            },
         };
         Ok(Response::new(pb::GetServerInfoResponse {
             info: Some(info),
@@ -91,6 +113,7 @@ impl AdminService for Handler {
         let open = self.notifications.count_open(MAX_COUNTED + 1).await?;
         let feed = self.notifications.feed();
         let pid = self.identity.pid;
+        let last = self.retention.last();
         let status = pb::ServerStatus {
             databases: databases
                 .into_iter()
@@ -100,12 +123,28 @@ impl AdminService for Handler {
             waiters: int32(feed.waiters()),
             open_notifications: int64(open.min(MAX_COUNTED)),
             open_notifications_truncated: open > MAX_COUNTED,
-            connections: int32(self.identity.connections.open()),
+            connections: int32(
+                self.identity
+                    .connections
+                    .iter()
+                    .map(Connections::open)
+                    .sum(),
+            ),
             shutting_down: self.stop.is_cancelled(),
+            last_retention_time: last.as_ref().map(|(at, _)| field::to_timestamp(*at)),
+            last_retention: last.map(|(_, report)| keeping::to_report(report)),
         };
         Ok(Response::new(pb::GetStatusResponse {
             status: Some(status),
         }))
+    }
+
+    async fn get_metrics(
+        &self,
+        _request: Request<pb::GetMetricsRequest>,
+    ) -> Result<Response<pb::GetMetricsResponse>, Status> {
+        let text = self.metrics.page().await?;
+        Ok(Response::new(pb::GetMetricsResponse { text }))
     }
 
     async fn checkpoint(
@@ -146,6 +185,43 @@ impl AdminService for Handler {
             complete: report.complete,
             databases: report.databases,
         }))
+    }
+
+    type CreateBackupStream = keeping::BackupStream;
+
+    async fn create_backup(
+        &self,
+        request: Request<pb::CreateBackupRequest>,
+    ) -> Result<Response<Self::CreateBackupStream>, Status> {
+        let request = BackupRequest {
+            path: request.into_inner().path,
+            now: self.notifications.now(),
+        };
+        let (tell, progress) = watch::channel(BackupProgress::default());
+        let backups = Arc::clone(&self.backups);
+        let making = Box::pin(async move { backups.create_backup(request, tell).await });
+        let stream = keeping::backup(making, progress, self.stop.clone());
+        Ok(Response::new(stream))
+    }
+
+    async fn apply_retention(
+        &self,
+        request: Request<pb::ApplyRetentionRequest>,
+    ) -> Result<Response<pb::ApplyRetentionResponse>, Status> {
+        let dry_run = request.into_inner().dry_run;
+        let report = async {
+            if dry_run {
+                self.retention.survey().await
+            } else {
+                self.retention.apply().await
+            }
+        };
+        let report = tokio::select! {
+            report = report => keeping::to_report(report?),
+            () = self.stop.cancelled() => return Err(Error::ShuttingDown.into()),
+        };
+        let report = Some(report);
+        Ok(Response::new(pb::ApplyRetentionResponse { report }))
     }
 }
 

@@ -188,10 +188,17 @@ impl ConsumerService for Handler {
         request: Request<pb::DiscardSetAsideEventRequest>,
     ) -> Reply<pb::DiscardSetAsideEventResponse> {
         let deadline = deadline::of_work(&request);
-        let pb::DiscardSetAsideEventRequest { name, sequence } = request.into_inner();
+        let pb::DiscardSetAsideEventRequest {
+            name,
+            sequence,
+            allow_missing,
+        } = request.into_inner();
         let consumers = Arc::clone(&self.consumers);
         let write = async move { consumers.discard_set_aside(&name, sequence, deadline).await };
-        write::detached(&self.tasks, write).await?;
+        match write::detached(&self.tasks, write).await {
+            Err(Error::SetAsideEventNotFound { .. }) if allow_missing => {}
+            discarded => discarded?,
+        }
         Ok(Response::new(pb::DiscardSetAsideEventResponse {}))
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::pb::notification::v1 as pb;
+use crate::domain::authority::Authority;
 use crate::domain::change::{Change, ChangeKind, Cursor, JournalBounds};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
@@ -86,8 +87,11 @@ fn selection<T: WireEnum>(field: &str, numbers: &[i32]) -> Result<Selection<T>> 
     })
 }
 
-/// Parses a filter; none matches everything.
-pub(super) fn filter(filter: Option<pb::NotificationFilter>) -> Result<Filter> {
+/// Parses a filter; none matches everything that `authority` may see.
+pub(super) fn filter(
+    filter: Option<pb::NotificationFilter>,
+    authority: Authority,
+) -> Result<Filter> {
     let filter = filter.unwrap_or_default();
     Ok(Filter {
         kinds: selection("filter.types", &filter.types)?,
@@ -96,6 +100,7 @@ pub(super) fn filter(filter: Option<pb::NotificationFilter>) -> Result<Filter> {
         agent: filter.agent,
         session: filter.session,
         project: filter.project,
+        owner: authority.owner(),
     })
 }
 
@@ -182,8 +187,11 @@ pub(super) fn duration(field: &str, span: prost_types::Duration) -> Result<Durat
     }
 }
 
-/// Parses what is to be created.
-pub(super) fn draft(request: pb::CreateNotificationRequest) -> Result<Draft> {
+/// Through what an agent does something: only the way that a call took can say that, so the call has no say in it.
+const AGENT_SURFACE: &str = "agent-socket";
+
+/// Parses what is to be created on behalf of `authority`.
+pub(super) fn draft(request: pb::CreateNotificationRequest, authority: Authority) -> Result<Draft> {
     use pb::create_notification_request::Expiration as Wire;
     let expiration = match request.expiration {
         None => None,
@@ -210,7 +218,8 @@ pub(super) fn draft(request: pb::CreateNotificationRequest) -> Result<Draft> {
         allow_text: request.allow_text,
         expiration,
         default_response: request.default_response,
-        surface: request.surface,
+        surface: surface(request.surface, authority),
+        owner: authority.owner(),
     })
 }
 
@@ -221,9 +230,21 @@ fn choice(option: pb::Option) -> Choice {
     }
 }
 
+fn surface(surface: String, authority: Authority) -> String {
+    match authority {
+        Authority::Person => surface,
+        Authority::Agent(_) => AGENT_SURFACE.to_owned(),
+    }
+}
+
 /// Who does something, and through what.
 pub(super) fn actor(name: String, surface: String) -> Actor {
     Actor { name, surface }
+}
+
+/// The same on behalf of `authority`.
+pub(super) fn actor_of(name: String, told: String, authority: Authority) -> Actor {
+    actor(name, surface(told, authority))
 }
 
 /// Parses the cursor that a watch starts after; without an epoch it is of the current one.
@@ -285,6 +306,7 @@ pub(super) fn to_notification(notification: Notification) -> pb::Notification {
         default_response: notification.default_response,
         response: notification.response.map(to_response),
         sequence: notification.sequence,
+        from_agent_socket: notification.owner.is_some(),
     }
 }
 

@@ -4,25 +4,34 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures_util::FutureExt;
 use http::{Request, Response};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::body::Body;
-use tonic::transport::server::UdsConnectInfo;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
 
+use super::agent;
 use super::body::Watched;
 use super::deadline::Deadline;
+use super::metrics::{Rpcs, Running};
 use super::status::{self, Stage};
+use super::stream::Slots;
 use super::write::panic_text;
+use crate::connection::{ConnectInfo, Door, Throttle};
+use crate::domain::authority::Authority;
 use crate::domain::error::Error;
+
+/// The reason of a refusal that every call of another user gets.
+const PEER_NOT_PERMITTED: &str = "PEER_NOT_PERMITTED";
 
 /// Puts [`Border`] around all services.
 #[derive(Clone)]
@@ -33,6 +42,40 @@ pub(super) struct BorderLayer {
     pub(super) rpcs: TaskTracker,
     /// Ends the streams of the standard services, which know nothing of a shutdown.
     pub(super) drain: CancellationToken,
+    /// What agents have in common.
+    pub(super) agents: AgentDoor,
+    /// What is counted.
+    pub(super) counts: Arc<Rpcs>,
+}
+
+/// What all calls over the agent socket share.
+#[derive(Clone)]
+pub(super) struct AgentDoor {
+    calls: Arc<Slots>,
+    refusals: Arc<Mutex<Throttle>>,
+}
+
+impl AgentDoor {
+    /// Lets at most `calls` through at a time.
+    pub(super) fn new(calls: usize) -> Self {
+        Self {
+            calls: Arc::new(Slots::new(calls)),
+            refusals: Arc::new(Mutex::new(Throttle::default())),
+        }
+    }
+
+    /// Logs that an agent tried what it may not, or too much at once: worth knowing, but an agent must not fill the log.
+    fn refused(&self, rpc: &Rpc, error: &Error) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(
+            error,
+            Error::AgentNotAllowed { .. } | Error::TooManyStreams { .. }
+        ) && let Some(also) = refusals.ask()
+        {
+            rpc.span
+                .in_scope(|| tracing::warn!(also, "refused an agent: {error}"));
+        }
+    }
 }
 
 impl<S> Layer<S> for BorderLayer {
@@ -70,12 +113,22 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let started = Instant::now();
         let peer = Peer::of(&request);
-        let mut rpc = Rpc::start(&request, peer, started, self.border.rpcs.token());
+        let mut rpc = Rpc::start(&request, peer, started, &self.border);
         if !may_call(peer.uid, self.border.owner) {
             let refusal = status::peer_not_permitted();
             rpc.ended_with(&refusal);
             return Box::pin(std::future::ready(Ok(refusal.into_http())));
         }
+        request = match self.border.admit(request, &mut rpc) {
+            Ok(request) => request,
+            Err(error) => {
+                self.border.agents.refused(&rpc, &error);
+                let refusal = Status::from(error);
+                rpc.ended_with(&refusal);
+                rpc.refused = true;
+                return Box::pin(std::future::ready(Ok(refusal.into_http())));
+            }
+        };
         let deadline = Deadline::of(request.headers(), started);
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
@@ -91,6 +144,29 @@ where
             Ok(with_reason(response, rpc, until))
         };
         Box::pin(answered.instrument(span))
+    }
+}
+
+impl BorderLayer {
+    /// Lets a call through that may be made over the socket that it came through, with its authority.
+    fn admit(&self, mut request: Request<Body>, rpc: &mut Rpc) -> Result<Request<Body>, Error> {
+        let info = request.extensions().get::<ConnectInfo>();
+        let authority = match info.map(|info| info.door) {
+            Some(Door::Person) => Some(Authority::Person),
+            // Whatever is not known to be more is an agent.
+            Some(Door::Agent) | None => {
+                let authority = agent::admit(request.uri().path(), request.headers())?;
+                rpc.slot = Some(self.agents.calls.take()?);
+                request = request.map(agent::limited);
+                authority
+            }
+        };
+        // A secret has no business beyond this point.
+        request.headers_mut().remove(agent::KEY_HEADER);
+        if let Some(authority) = authority {
+            request.extensions_mut().insert(authority);
+        }
+        Ok(request)
     }
 }
 
@@ -151,8 +227,8 @@ struct Peer {
 
 impl Peer {
     fn of(request: &Request<Body>) -> Self {
-        let info = request.extensions().get::<UdsConnectInfo>();
-        let credentials = info.and_then(|info| info.peer_cred.as_ref());
+        let info = request.extensions().get::<ConnectInfo>();
+        let credentials = info.and_then(|info| info.credentials.as_ref());
         Self {
             uid: credentials.map(tokio::net::unix::UCred::uid),
             pid: credentials.and_then(tokio::net::unix::UCred::pid),
@@ -170,22 +246,27 @@ pub(super) struct Rpc {
     pub(super) span: Span,
     started: Instant,
     outcome: Option<(Code, Option<String>)>,
+    counted: Running,
+    /// The place of an agent's call among those of all agents.
+    slot: Option<OwnedSemaphorePermit>,
+    /// Whether this is a call of an agent that was not let in: that was logged where it was decided.
+    refused: bool,
     _served: TaskTrackerToken,
 }
 
 impl Rpc {
-    fn start(
-        request: &Request<Body>,
-        peer: Peer,
-        started: Instant,
-        served: TaskTrackerToken,
-    ) -> Self {
+    fn start(request: &Request<Body>, peer: Peer, started: Instant, border: &BorderLayer) -> Self {
+        let info = request.extensions().get::<ConnectInfo>();
+        let door = info.map_or(Door::Agent, |info| info.door);
         let method = request.uri().path().trim_start_matches('/');
         Self {
             span: tracing::info_span!("rpc", method, peer_pid = peer.pid),
             started,
             outcome: None,
-            _served: served,
+            slot: None,
+            refused: false,
+            counted: border.counts.begin(request.uri().path(), door),
+            _served: border.rpcs.token(),
         }
     }
 
@@ -206,13 +287,19 @@ impl Rpc {
 
 impl Drop for Rpc {
     fn drop(&mut self) {
-        let duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let duration = self.started.elapsed();
+        let code = self
+            .outcome
+            .as_ref()
+            .map_or(Code::Cancelled, |(code, _)| *code);
+        self.counted.end(code, duration);
+        let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.span.in_scope(|| match &self.outcome {
             None => tracing::debug!(duration_us, "the client went away"),
-            Some((Code::PermissionDenied, _)) => {
+            Some((Code::PermissionDenied, Some(reason))) if reason == PEER_NOT_PERMITTED => {
                 tracing::warn!(duration_us, "refused a process of another user");
             }
-            Some((code, reason)) if is_our_fault(*code) => {
+            Some((code, reason)) if is_our_fault(*code) && !self.refused => {
                 tracing::warn!(?code, reason, duration_us, "failed");
             }
             Some((code, reason)) => tracing::debug!(?code, reason, duration_us, "served"),

@@ -3,11 +3,14 @@
 //! [`server::serve`] puts it together. Generated code enters through [`pb`] alone, and a `Status` is made in `status.rs` alone.
 
 pub mod admin;
+mod agent;
 mod body;
 mod consumer;
 mod deadline;
 mod field;
+mod keeping;
 mod layer;
+pub mod metrics;
 mod notification;
 pub mod page_token;
 pub mod pb;

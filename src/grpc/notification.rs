@@ -16,8 +16,10 @@ use super::page_token::Scope;
 use super::pb::notification::v1 as pb;
 use super::pb::notification::v1::notification_service_server::NotificationService;
 use super::pb::notification::v1::watch_notifications_response::Message as WatchMessage;
+use super::server::{Limits, Services};
 use super::stream::{self, Part, Slots};
-use super::{deadline, field, write};
+use super::{agent, deadline, field, write};
+use crate::domain::authority::Authority;
 use crate::domain::consumer::Origin;
 use crate::domain::consumers::{Begin, Consumers, Hold};
 use crate::domain::error::{Error, Result};
@@ -45,25 +47,26 @@ pub(super) struct Handler {
     tasks: TaskTracker,
     watchers: Slots,
     waiters: Slots,
+    /// Whether agents may set a default response.
+    agent_defaults: bool,
     stop: CancellationToken,
 }
 
 impl Handler {
-    /// Serves `notifications`, at most so many watchers and waiters at a time, and ends their streams on `stop`. Writes run in `tasks`.
+    /// Serves what `services` has, within `limits`, and ends its streams on `stop`. Writes run in `tasks`.
     pub(super) fn new(
-        notifications: Arc<Notifications>,
-        consumers: Arc<Consumers>,
-        watchers: Slots,
-        waiters: Slots,
+        services: &Services,
+        limits: &Limits,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            notifications,
-            consumers,
+            notifications: Arc::clone(&services.notifications),
+            consumers: Arc::clone(&services.consumers),
             tasks,
-            watchers,
-            waiters,
+            watchers: Slots::new(limits.watchers),
+            waiters: Slots::new(limits.waiters),
+            agent_defaults: limits.agent_defaults,
             stop,
         }
     }
@@ -79,35 +82,51 @@ impl Handler {
         Ok(Some(field::to_notification(moved)))
     }
 
-    /// Reads the changes of a notification after `after`: a page of them, and whether more follow.
+    /// Reads the changes of a notification after `after` that `authority` may see: a page of them, and where the next one starts, if more
+    /// follow.
     async fn history(
         &self,
         id: i64,
         mut after: i64,
         size: usize,
-    ) -> Result<(Vec<pb::NotificationEvent>, bool)> {
+        authority: Authority,
+    ) -> Result<(Vec<pb::NotificationEvent>, Option<i64>)> {
         let mut events = Vec::new();
         let mut bytes = 0;
         loop {
             let limit = HISTORY_READ.min(size - events.len());
             // One more than is wanted tells whether more follow.
-            let mut changes =
-                VecDeque::from(self.notifications.history(id, after, limit + 1).await?);
+            let changes = self.notifications.history(id, after, limit + 1, authority);
+            let mut changes = VecDeque::from(changes.await?);
             let more = changes.len() > limit;
             changes.truncate(limit);
             while let Some(change) = changes.pop_front() {
+                after = change.sequence;
+                if !authority.may_see(change.notification.owner) {
+                    continue;
+                }
                 let event = field::to_event(&change);
-                after = event.sequence;
                 bytes += event.encoded_len();
                 events.push(event);
                 if bytes >= HISTORY_BYTES {
-                    return Ok((events, more || !changes.is_empty()));
+                    return Ok((events, (more || !changes.is_empty()).then_some(after)));
                 }
             }
             if !more || events.len() >= size {
-                return Ok((events, more));
+                return Ok((events, more.then_some(after)));
             }
         }
+    }
+
+    /// Refuses a default response of an agent: with an expiry of a second it would be the agent's own answer.
+    fn check_default(&self, response: &str, authority: Authority) -> Result<()> {
+        if response.is_empty() || self.agent_defaults || authority == Authority::Person {
+            return Ok(());
+        }
+        Err(Error::AgentNotAllowed {
+            what: "set a default response".to_owned(),
+            remedy: "leave default_response out (CLI: --default); the daemon's owner may allow it with agent.allow_default",
+        })
     }
 }
 
@@ -120,7 +139,10 @@ impl NotificationService for Handler {
         request: Request<pb::CreateNotificationRequest>,
     ) -> Reply<pb::CreateNotificationResponse> {
         let deadline = deadline::of_work(&request);
-        let draft = field::draft(request.into_inner())?;
+        let authority = agent::authority(&request)?;
+        let request = request.into_inner();
+        self.check_default(&request.default_response, authority)?;
+        let draft = field::draft(request, authority)?;
         let notifications = Arc::clone(&self.notifications);
         let write = async move { notifications.create(draft, deadline).await };
         let created = write::detached(&self.tasks, write).await?;
@@ -135,10 +157,13 @@ impl NotificationService for Handler {
         request: Request<pb::BatchCreateNotificationsRequest>,
     ) -> Reply<pb::BatchCreateNotificationsResponse> {
         let deadline = deadline::of_work(&request);
+        let authority = agent::authority(&request)?;
         let requests = request.into_inner().requests.into_iter().enumerate();
         let drafts: Result<Vec<_>> = requests
             .map(|(index, request)| {
-                field::draft(request).map_err(|error| error.within(&format!("requests[{index}]")))
+                self.check_default(&request.default_response, authority)?;
+                field::draft(request, authority)
+                    .map_err(|error| error.within(&format!("requests[{index}]")))
             })
             .collect();
         let drafts = drafts?;
@@ -154,7 +179,9 @@ impl NotificationService for Handler {
         &self,
         request: Request<pb::GetNotificationRequest>,
     ) -> Reply<pb::GetNotificationResponse> {
-        let found = self.notifications.get(request.get_ref().id).await?;
+        let authority = agent::authority(&request)?;
+        let found = self.notifications.get(request.get_ref().id, authority);
+        let found = found.await?;
         let notification = Some(field::to_notification(found));
         Ok(Response::new(pb::GetNotificationResponse { notification }))
     }
@@ -163,8 +190,9 @@ impl NotificationService for Handler {
         &self,
         request: Request<pb::ListNotificationsRequest>,
     ) -> Reply<pb::ListNotificationsResponse> {
+        let authority = agent::authority(&request)?;
         let request = request.into_inner();
-        let filter = field::filter(request.filter)?;
+        let filter = field::filter(request.filter, authority)?;
         let order = field::order(request.order)?;
         let scope = Scope::notifications(&filter, order);
         let query = ListQuery {
@@ -192,15 +220,16 @@ impl NotificationService for Handler {
         &self,
         request: Request<pb::ListNotificationEventsRequest>,
     ) -> Reply<pb::ListNotificationEventsResponse> {
+        let authority = agent::authority(&request)?;
         let request = request.into_inner();
         let size = field::page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
         let scope = Scope::history(request.id);
         let after = scope.decode(&request.page_token)?;
         let after = after.map_or(0, |place| place.id);
-        let (events, more) = self.history(request.id, after, size).await?;
-        let next = events.last().filter(|_| more).map(|event| PageKey {
+        let (events, next) = self.history(request.id, after, size, authority).await?;
+        let next = next.map(|sequence| PageKey {
             rank: 0,
-            id: event.sequence,
+            id: sequence,
         });
         Ok(Response::new(pb::ListNotificationEventsResponse {
             next_page_token: scope.encode(next),
@@ -235,12 +264,14 @@ impl NotificationService for Handler {
         request: Request<pb::MarkNotificationReadRequest>,
     ) -> Reply<pb::MarkNotificationReadResponse> {
         let deadline = deadline::of_work(&request);
+        let authority = agent::authority(&request)?;
         let request = request.into_inner();
         field::request_id(&request.request_id)?;
         let change = Move {
             id: request.id,
             transition: Transition::Read,
-            actor: field::actor(request.actor, request.surface),
+            actor: field::actor_of(request.actor, request.surface, authority),
+            authority,
         };
         let notification = self.move_to(change, deadline).await?;
         Ok(Response::new(pb::MarkNotificationReadResponse {
@@ -253,12 +284,14 @@ impl NotificationService for Handler {
         request: Request<pb::DismissNotificationRequest>,
     ) -> Reply<pb::DismissNotificationResponse> {
         let deadline = deadline::of_work(&request);
+        let authority = agent::authority(&request)?;
         let request = request.into_inner();
         field::request_id(&request.request_id)?;
         let change = Move {
             id: request.id,
             transition: Transition::Dismiss,
-            actor: field::actor(request.actor, request.surface),
+            actor: field::actor_of(request.actor, request.surface, authority),
+            authority,
         };
         let notification = self.move_to(change, deadline).await?;
         Ok(Response::new(pb::DismissNotificationResponse {
@@ -271,12 +304,14 @@ impl NotificationService for Handler {
         request: Request<pb::CancelNotificationRequest>,
     ) -> Reply<pb::CancelNotificationResponse> {
         let deadline = deadline::of_work(&request);
+        let authority = agent::authority(&request)?;
         let request = request.into_inner();
         field::request_id(&request.request_id)?;
         let change = Move {
             id: request.id,
             transition: Transition::Cancel,
-            actor: field::actor(request.actor, request.surface),
+            actor: field::actor_of(request.actor, request.surface, authority),
+            authority,
         };
         let notification = self.move_to(change, deadline).await?;
         Ok(Response::new(pb::CancelNotificationResponse {
@@ -288,13 +323,15 @@ impl NotificationService for Handler {
         &self,
         request: Request<pb::WaitNotificationRequest>,
     ) -> Reply<pb::WaitNotificationResponse> {
+        let authority = agent::authority(&request)?;
         let request = request.into_inner();
         let timeout = match request.timeout {
             None => DEFAULT_WAIT,
             Some(span) => field::duration("timeout", span)?.min(MAX_WAIT),
         };
         let _slot = self.waiters.take()?;
-        let wait = self.notifications.wait(request.id, timeout, &self.stop);
+        let notifications = &self.notifications;
+        let wait = notifications.wait(request.id, authority, timeout, &self.stop);
         let notification = Some(field::to_notification(wait.await?));
         Ok(Response::new(pb::WaitNotificationResponse { notification }))
     }
@@ -307,12 +344,19 @@ impl NotificationService for Handler {
         request: Request<pb::WatchNotificationsRequest>,
     ) -> Reply<Self::WatchNotificationsStream> {
         let deadline = deadline::of_work(&request);
+        let authority = agent::authority(&request)?;
         let request = request.into_inner();
         let filter = ChangeFilter {
-            notifications: field::filter(request.filter)?,
+            notifications: field::filter(request.filter, authority)?,
             kinds: field::change_kinds(&request.kinds)?,
         };
         let start = watch_start(request.after, request.start_at)?;
+        if authority != Authority::Person && !request.consumer.is_empty() {
+            return Err(Status::from(Error::AgentNotAllowed {
+                what: "watch as a consumer".to_owned(),
+                remedy: "leave consumer out (CLI: --consumer), and resume from the last cursor seen",
+            }));
+        }
         let slot = self.watchers.take()?;
         let origin = origin(request.consumer_generation, request.consumer_watch);
         let (start, hold) = self.hold(request.consumer, origin, start, deadline).await?;

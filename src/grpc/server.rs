@@ -11,22 +11,25 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
-use tonic::transport::server::{Connected, UdsConnectInfo};
+use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::admin::{self, ServerIdentity};
-use super::layer::BorderLayer;
+use super::layer::{AgentDoor, BorderLayer};
+use super::metrics::Metrics;
 use super::pb::DESCRIPTOR_SET;
 use super::pb::admin::v1::admin_service_server::{self, AdminServiceServer};
 use super::pb::consumer::v1::consumer_service_server::{self, ConsumerServiceServer};
 use super::pb::notification::v1::notification_service_server::{self, NotificationServiceServer};
 use super::sever::Severable;
-use super::stream::Slots;
 use super::{consumer, notification};
+use crate::connection::ConnectInfo;
 use crate::domain::admin::StoreAdmin;
+use crate::domain::backup::BackupStore;
 use crate::domain::consumers::Consumers;
 use crate::domain::notifications::Notifications;
+use crate::domain::retention::Retention;
 
 /// The largest request to one of the standard services, in bytes.
 const STANDARD_REQUEST_BYTES: usize = 16 * 1024;
@@ -58,6 +61,10 @@ pub struct Limits {
     pub watchers: usize,
     /// How many waits are served at a time.
     pub waiters: usize,
+    /// How many calls of agents are served at a time, waits and watches among them: agents must not use up what people need.
+    pub agent_calls: usize,
+    /// Whether agents may set a default response.
+    pub agent_defaults: bool,
 }
 
 impl Default for Limits {
@@ -69,6 +76,8 @@ impl Default for Limits {
             keepalive_interval: Duration::from_secs(30),
             watchers: 2_048,
             waiters: 8_192,
+            agent_calls: 256,
+            agent_defaults: false,
         }
     }
 }
@@ -80,6 +89,10 @@ pub struct Services {
     pub notifications: Arc<Notifications>,
     /// Durable watchers.
     pub consumers: Arc<Consumers>,
+    /// What is no longer kept.
+    pub retention: Arc<Retention>,
+    /// The store, as something that can be copied.
+    pub backups: Arc<dyn BackupStore>,
     /// The store, as an operator sees it.
     pub admin: Arc<dyn StoreAdmin>,
     /// Who the daemon is.
@@ -97,7 +110,7 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves the connections of `incoming` until `stop`. Errors among them are skipped.
+/// Serves the connections of `incoming`, and counts their calls in `metrics`, until `stop`. Errors among them are skipped.
 ///
 /// On `stop` no more connections are accepted, health says NOT_SERVING, streams and waits end with SHUTTING_DOWN, and calls that have
 /// begun are finished. When none is left, and after `grace` at the latest, all connections are closed: no client can hold the daemon up.
@@ -106,25 +119,27 @@ pub enum ServeError {
 ///
 /// [`ServeError`], before the first connection is accepted.
 pub async fn serve<IO>(
-    services: Services,
+    metrics: Metrics,
     limits: Limits,
     incoming: impl Stream<Item = io::Result<IO>>,
     stop: CancellationToken,
     grace: Duration,
 ) -> Result<(), ServeError>
 where
-    IO: AsyncRead + AsyncWrite + Connected<ConnectInfo = UdsConnectInfo> + Unpin + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Connected<ConnectInfo = ConnectInfo> + Unpin + Send + 'static,
 {
     let rpcs = TaskTracker::new();
     let drain = CancellationToken::new();
     let sever = CancellationToken::new();
     let health = healthy().await;
     let border = BorderLayer {
-        owner: services.identity.uid,
+        owner: metrics.services.identity.uid,
         rpcs: rpcs.clone(),
         drain: drain.clone(),
+        agents: AgentDoor::new(limits.agent_calls),
+        counts: Arc::clone(&metrics.rpcs),
     };
-    let routes = routes(services, &limits, &health, &rpcs, &stop)?;
+    let routes = routes(metrics, &limits, &health, &rpcs, &stop)?;
     let incoming = incoming.map(|accepted| accepted.map(|io| Severable::new(io, sever.clone())));
     let mut serving = pin!(
         http2(&limits)
@@ -176,20 +191,14 @@ fn http2(limits: &Limits) -> tonic::transport::Server {
 }
 
 fn routes(
-    services: Services,
+    metrics: Metrics,
     limits: &Limits,
     health: &HealthReporter,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<Routes, ServeError> {
-    let notifications = notification::Handler::new(
-        Arc::clone(&services.notifications),
-        Arc::clone(&services.consumers),
-        Slots::new(limits.watchers),
-        Slots::new(limits.waiters),
-        tasks.clone(),
-        stop.clone(),
-    );
+    let services = metrics.services.clone();
+    let notifications = notification::Handler::new(&services, limits, tasks.clone(), stop.clone());
     let consumers = consumer::Handler {
         consumers: services.consumers,
         tasks: tasks.clone(),
@@ -197,7 +206,10 @@ fn routes(
     let admin = admin::Handler {
         store: services.admin,
         notifications: services.notifications,
+        retention: services.retention,
+        backups: services.backups,
         identity: Arc::new(services.identity),
+        metrics,
         tasks: tasks.clone(),
         stop: stop.clone(),
     };

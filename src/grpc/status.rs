@@ -80,6 +80,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         Error::ConsumerTakenOver { .. } => (Code::Aborted, Reason::ConsumerTakenOver),
         Error::ConsumerReset { .. } => (Code::Aborted, Reason::ConsumerReset),
         Error::SetAsideFull { .. } => (Code::FailedPrecondition, Reason::SetAsideFull),
+        Error::SetAsideEventNotFound { .. } => (Code::NotFound, Reason::SetAsideEventNotFound),
         Error::SnapshotTooLarge { .. } => (Code::FailedPrecondition, Reason::SnapshotTooLarge),
         Error::ShuttingDown => (Code::Unavailable, Reason::ShuttingDown),
         Error::DatabaseBusy { .. } => (Code::Unavailable, Reason::DatabaseBusy),
@@ -87,8 +88,11 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         Error::CommitUnknown => (Code::Unavailable, Reason::CommitUnknown),
         Error::DiskFull { .. } => (Code::ResourceExhausted, Reason::DiskFull),
         Error::DatabaseUnavailable { .. } => (Code::Unavailable, Reason::DatabaseUnavailable),
+        Error::BackupRunning => (Code::FailedPrecondition, Reason::BackupRunning),
+        Error::BackupFailed { .. } => (Code::FailedPrecondition, Reason::BackupFailed),
         Error::DeadlineExceeded => (Code::DeadlineExceeded, Reason::DeadlineExceeded),
         Error::TooManyStreams { .. } => (Code::ResourceExhausted, Reason::TooManyStreams),
+        Error::AgentNotAllowed { .. } => (Code::PermissionDenied, Reason::AgentNotAllowed),
         Error::Internal(_) => (Code::Internal, Reason::Internal),
     }
 }
@@ -135,6 +139,10 @@ fn metadata(error: &Error) -> Metadata {
         Error::SetAsideFull { name, limit } => vec![
             ("consumer", cut(name, MAX_VALUE)),
             ("limit", limit.to_string()),
+        ],
+        Error::SetAsideEventNotFound { name, sequence } => vec![
+            ("consumer", cut(name, MAX_VALUE)),
+            ("sequence", sequence.to_string()),
         ],
         Error::SnapshotTooLarge { limit } => vec![("limit", limit.to_string())],
         Error::Internal(text) => vec![logged(text)],

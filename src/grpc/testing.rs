@@ -17,8 +17,9 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
 
 use super::admin::ServerIdentity;
+use super::metrics::Metrics;
 use super::server::{Limits, ServeError, Services, serve};
-use crate::connection::{self, Incoming};
+use crate::connection::{self, Door, Incoming};
 use crate::data_dir::{self, DataDir};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::consumer::LagLimits;
@@ -26,6 +27,7 @@ use crate::domain::consumers::Consumers;
 use crate::domain::notification::draft::Draft;
 use crate::domain::notification::{Notification, NotificationType, Priority};
 use crate::domain::notifications::Notifications;
+use crate::domain::retention::{Policy, Retention};
 use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
 
 /// A clock that stands still.
@@ -42,6 +44,7 @@ pub(super) struct Shelf {
     pub(super) notifications: Arc<Notifications>,
     pub(super) consumers: Arc<Consumers>,
     pub(super) store: Arc<SqliteStore>,
+    pub(super) retention: Arc<Retention>,
     pub(super) stop: CancellationToken,
     dir: TempDir,
 }
@@ -60,6 +63,7 @@ impl Shelf {
             wal_locks: Box::new(Vec::new),
         };
         let options = Options {
+            data_dir,
             path,
             clock: Arc::new(Frozen),
             surroundings: Arc::new(surroundings),
@@ -86,6 +90,18 @@ impl Shelf {
             max_events: 100,
             max_age: Duration::from_secs(3_600),
         };
+        let policy = Policy {
+            journal_max_age: Duration::from_secs(3_600),
+            journal_max_events: 1_000,
+            closed_max_age: None,
+            limits,
+        };
+        let retention = Retention::new(
+            Arc::clone(&store) as _,
+            Arc::new(Frozen),
+            policy,
+            Duration::from_secs(3_600),
+        );
         let consumers = Consumers::new(Arc::clone(&store) as _, Arc::new(Frozen), limits);
         let stop = CancellationToken::new();
         let feed = Arc::clone(notifications.feed());
@@ -94,9 +110,31 @@ impl Shelf {
         Self {
             notifications,
             consumers: Arc::new(consumers),
+            retention: Arc::new(retention),
             store,
             stop,
             dir,
+        }
+    }
+
+    /// What a server would serve.
+    pub(super) fn services(&self) -> Services {
+        Services {
+            notifications: Arc::clone(&self.notifications),
+            consumers: Arc::clone(&self.consumers),
+            retention: Arc::clone(&self.retention),
+            backups: Arc::clone(&self.store) as _,
+            admin: Arc::clone(&self.store) as _,
+            identity: ServerIdentity {
+                version: "0.0.1".to_owned(),
+                data_dir: self.dir.path().to_owned(),
+                socket: self.dir.path().join("s"),
+                pid: 4_321,
+                uid: rustix::process::getuid().as_raw(),
+                start_time: Frozen.now(),
+                connections: Vec::new(),
+                agent_socket: None,
+            },
         }
     }
 
@@ -134,6 +172,7 @@ pub(super) fn draft(agent: &str, title: &str) -> Draft {
         expiration: None,
         default_response: String::new(),
         surface: String::new(),
+        owner: None,
     }
 }
 
@@ -153,22 +192,21 @@ impl TestServer {
             max_connections: 100,
             handshake_timeout: Duration::from_secs(600),
         };
-        let incoming = Incoming::new(listener, limits_of_connections, shelf.stop.clone());
-        let services = Services {
-            notifications: Arc::clone(&shelf.notifications),
-            consumers: Arc::clone(&shelf.consumers),
-            admin: Arc::clone(&shelf.store) as _,
-            identity: ServerIdentity {
-                version: "0.0.1".to_owned(),
-                data_dir: shelf.dir.path().to_owned(),
-                socket: socket.clone(),
-                pid: 4_321,
-                uid: rustix::process::getuid().as_raw(),
-                start_time: Frozen.now(),
-                connections: incoming.connections(),
-            },
-        };
-        let serving = serve(services, limits, incoming, shelf.stop.clone(), grace);
+        let incoming = Incoming::new(
+            listener,
+            Door::Person,
+            limits_of_connections,
+            shelf.stop.clone(),
+        );
+        let mut services = shelf.services();
+        services.identity.connections = vec![incoming.connections()];
+        let serving = serve(
+            Metrics::new(services),
+            limits,
+            incoming,
+            shelf.stop.clone(),
+            grace,
+        );
         Self {
             served: tokio::spawn(serving),
             shelf,

@@ -4,13 +4,14 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::unix::AsyncFd;
 
-use super::{FileSystem, WalLockHolder, WalLockKind};
+use super::{FileSystem, ProcessUsage, WalLockHolder, WalLockKind};
 
 /// Types of local file systems by their `statfs` number (`linux/magic.h` and `statfs(2)`).
 const LOCAL: &[(u32, &str)] = &[
@@ -103,6 +104,36 @@ pub fn process_name(pid: u32) -> Option<String> {
         .map(|name| name.trim_end().to_owned())
 }
 
+/// What this process uses of the machine, from `/proc`.
+#[must_use]
+pub fn process_usage() -> ProcessUsage {
+    let pages: Option<u64> = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1)?.parse().ok());
+    let page_size = rustix::param::page_size() as u64;
+    // One of the descriptors is that of the listing.
+    let listed = std::fs::read_dir("/proc/self/fd").map(|listing| listing.count() as u64);
+    ProcessUsage {
+        resident_bytes: pages.map(|pages| pages.saturating_mul(page_size)),
+        open_files: listed.ok().map(|count| count.saturating_sub(1)),
+        max_files: getrlimit(Resource::Nofile).current,
+        cpu_time: std::fs::read_to_string("/proc/self/stat")
+            .ok()
+            .and_then(|text| cpu_time(&text)),
+    }
+}
+
+/// The processor time in the text of `/proc/PID/stat`. The name of the program stands in parentheses before, and may hold anything.
+fn cpu_time(stat: &str) -> Option<Duration> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
+    Some(Duration::from_millis(
+        (user + system).saturating_mul(1_000) / ticks_per_second,
+    ))
+}
+
 /// Tells when a file is written to, by whoever. It opens no descriptor of the file itself.
 #[derive(Debug)]
 pub struct WriteWatch {
@@ -117,7 +148,8 @@ impl WriteWatch {
     /// What inotify says: the file is not there, or the user watches too many files already.
     pub fn new(path: &Path) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        inotify::add_watch(&inotify, path, WatchFlags::MODIFY)?;
+        let ends = WatchFlags::ATTRIB | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
+        inotify::add_watch(&inotify, path, WatchFlags::MODIFY | ends)?;
         #[expect(
             deprecated,
             reason = "its successor is unsafe, as a type could name another descriptor than its own; OwnedFd does not"
@@ -130,7 +162,8 @@ impl WriteWatch {
     ///
     /// # Errors
     ///
-    /// `NotFound` when the file is no longer watched, because it was deleted.
+    /// `NotFound` when the file may no longer be at its path: it was moved, or lost a name. One that somebody has open goes on existing after
+    /// that, and nobody would write to it any more.
     pub async fn written(&mut self) -> io::Result<()> {
         loop {
             let mut ready = self.inotify.readable().await?;
@@ -150,7 +183,7 @@ fn drain(inotify: &OwnedFd) -> io::Result<()> {
     let mut any = false;
     loop {
         match events.next() {
-            Ok(event) if event.events().contains(ReadFlags::IGNORED) => {
+            Ok(event) if !event.events().contains(ReadFlags::MODIFY) => {
                 return Err(io::ErrorKind::NotFound.into());
             }
             Ok(_) => any = true,
@@ -216,6 +249,20 @@ pub fn wal_lock_holders(shared_memory: &Path) -> io::Result<Vec<WalLockHolder>> 
     holders.sort();
     holders.dedup();
     Ok(holders)
+}
+
+/// The processes that have a database in WAL mode open, this one included, given its shared-memory file (`…-shm`), on which each holds a lock.
+///
+/// # Errors
+///
+/// When `/proc/locks` cannot be read. A missing file has no users: that is no error.
+pub fn log_users(shared_memory: &Path) -> io::Result<Vec<u32>> {
+    let locks = match locks_on(shared_memory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let posix = locks.iter().filter(|lock| lock.family == Family::Posix);
+    Ok(posix.map(|lock| lock.pid).collect())
 }
 
 /// What a range of locked bytes of the shared-memory file means: SQLite locks byte 120 to write, 121 to checkpoint, 122 to recover, and shares
@@ -320,6 +367,7 @@ mod tests {
         let mut watch = WriteWatch::new(&path).expect("a watch");
         std::fs::write(&path, "one").expect("written");
         watch.written().await.expect("told");
+        let _somebody = std::fs::File::open(&path).expect("opened");
         std::fs::remove_file(&path).expect("removed");
         let ended = watch.written().await.expect_err("nothing is left to watch");
         assert_eq!(ended.kind(), io::ErrorKind::NotFound);

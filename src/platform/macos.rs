@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{FileSystem, WalLockHolder};
+use super::{FileSystem, ProcessUsage, WalLockHolder};
 
 /// `MNT_LOCAL` of `sys/mount.h`: the file system is stored on this machine.
 const MOUNT_IS_LOCAL: u32 = 0x1000;
@@ -33,6 +33,15 @@ pub fn file_system(path: &Path) -> io::Result<FileSystem> {
 #[must_use]
 pub fn process_name(_pid: u32) -> Option<String> {
     None
+}
+
+/// What this process uses of the machine: without `/proc` only what a limit says.
+#[must_use]
+pub fn process_usage() -> ProcessUsage {
+    ProcessUsage {
+        max_files: getrlimit(Resource::Nofile).current,
+        ..ProcessUsage::default()
+    }
 }
 
 /// Would tell when a file is written to. kqueue needs an open descriptor for that, and closing one drops SQLite's locks.
@@ -88,6 +97,15 @@ pub fn raise_open_files_limit() -> io::Result<u64> {
 ///
 /// None.
 pub fn file_lock_holders(_path: &Path) -> io::Result<Vec<u32>> {
+    Ok(Vec::new())
+}
+
+/// The processes that have a database open; not known here, so always empty.
+///
+/// # Errors
+///
+/// None.
+pub fn log_users(_shared_memory: &Path) -> io::Result<Vec<u32>> {
     Ok(Vec::new())
 }
 

@@ -1,6 +1,7 @@
 //! What one operating system does differently from another, with the same signatures on each.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -9,17 +10,30 @@ mod macos;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    WriteWatch, file_lock_holders, file_system, process_name, raise_open_files_limit,
-    wal_lock_holders,
+    WriteWatch, file_lock_holders, file_system, log_users, process_name, process_usage,
+    raise_open_files_limit, wal_lock_holders,
 };
 #[cfg(target_os = "macos")]
 pub use macos::{
-    WriteWatch, file_lock_holders, file_system, process_name, raise_open_files_limit,
-    wal_lock_holders,
+    WriteWatch, file_lock_holders, file_system, log_users, process_name, process_usage,
+    raise_open_files_limit, wal_lock_holders,
 };
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("Barista runs on Linux and macOS");
+
+/// What a process uses of the machine; `None` where the platform cannot tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProcessUsage {
+    /// Resident memory, in bytes.
+    pub resident_bytes: Option<u64>,
+    /// Open file descriptors.
+    pub open_files: Option<u64>,
+    /// The most file descriptors that may be open.
+    pub max_files: Option<u64>,
+    /// Processor time.
+    pub cpu_time: Option<Duration>,
+}
 
 /// The kind of file system that a path lies on.
 #[derive(Debug, Clone, PartialEq, Eq)]

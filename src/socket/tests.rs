@@ -149,7 +149,7 @@ fn a_configured_path_is_used_or_refused_for_its_length() {
     let nowhere = scene.directory.path().join("missing/s");
     assert!(matches!(
         scene.bind(Some(&nowhere)),
-        Err(SocketError::System { .. })
+        Err(SocketError::NoDirectory { .. })
     ));
 }
 
@@ -168,10 +168,10 @@ fn a_long_data_directory_gets_a_short_name_in_a_private_directory() {
 fn a_private_directory_that_is_not_private_is_refused() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("barista-1");
-    prepare_fallback(&path).expect("created");
-    prepare_fallback(&path).expect("found");
+    prepare_private(&path).expect("created");
+    prepare_private(&path).expect("found");
     std::fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("chmod");
-    let error = prepare_fallback(&path)
+    let error = prepare_private(&path)
         .expect_err("open to others")
         .to_string();
     assert!(
@@ -180,7 +180,7 @@ fn a_private_directory_that_is_not_private_is_refused() {
     );
     std::fs::remove_dir(&path).expect("empty");
     symlink(directory.path(), &path).expect("a link");
-    prepare_fallback(&path).expect_err("a link");
+    prepare_private(&path).expect_err("a link");
 }
 
 #[test]
@@ -189,7 +189,8 @@ fn the_socket_of_the_next_daemon_is_left_alone() {
     let old = scene.bind(None).expect("bound");
     std::fs::remove_file(old.path()).expect("removed");
     let new = BlockingListener::bind(old.path()).expect("bound by another");
-    replace(&old.place.published, b"/elsewhere").expect("published by another");
+    let published = old.place.published.clone().expect("published");
+    replace(&published, b"/elsewhere").expect("published by another");
     assert!(!old.place.unlink_if_ours());
     assert!(old.path().exists());
     assert_eq!(scene.published(), Some("/elsewhere".into()));

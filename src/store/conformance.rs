@@ -1,6 +1,7 @@
 //! What every store must do, whatever keeps its data. Each back end runs all of this on a fresh store.
 
 pub(crate) mod consumer;
+pub(crate) mod retention;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::domain::authority::{Authority, Owner};
 use crate::domain::change::ChangeKind;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Error;
@@ -60,6 +62,7 @@ fn question(title: &str) -> Draft {
         expiration: None,
         default_response: String::new(),
         surface: "test".to_owned(),
+        owner: None,
     }
 }
 
@@ -96,6 +99,7 @@ fn change(id: i64, transition: Transition) -> Move {
             name: "ann".to_owned(),
             surface: "cli".to_owned(),
         },
+        authority: Authority::Person,
     }
 }
 
@@ -182,6 +186,51 @@ pub(crate) async fn a_batch_is_all_or_nothing(store: Store) {
     assert_eq!(*store.head().borrow(), 1);
 }
 
+pub(crate) async fn owners_are_kept_and_keep_each_other_out(store: Store) {
+    let owner = |byte| Some(Owner::new([byte; Owner::BYTES]));
+    let of = |owner| Draft {
+        request_id: Some(Uuid::from_u128(9)),
+        owner,
+        ..question("Deploy?")
+    };
+    let nobodys = create(&store, of(None)).await;
+    let first = create(&store, of(owner(1))).await;
+    let second = create(&store, of(owner(2))).await;
+    assert_eq!(
+        create(&store, of(owner(2))).await,
+        second,
+        "one id for each"
+    );
+    assert_ne!(first.id, nobodys.id);
+    assert_eq!(store.get(first.id).await.expect("there").owner, owner(1));
+    let cancel = |id, authority| Move {
+        authority,
+        ..change(id, Transition::Cancel)
+    };
+    let agent = Authority::Agent(Owner::new([1; Owner::BYTES]));
+    for other in [nobodys.id, second.id] {
+        let refused = store.transition(cancel(other, agent), call(1)).await;
+        assert!(matches!(refused, Err(Error::NotificationNotFound { id }) if id == other));
+    }
+    let cancelled = store.transition(cancel(first.id, agent), call(1)).await;
+    assert_eq!(cancelled.expect("its own").owner, owner(1));
+    let query = ListQuery {
+        filter: Filter {
+            owner: owner(1),
+            ..Filter::default()
+        },
+        ..everything(10)
+    };
+    let page = store.list(query).await.expect("a page");
+    assert_eq!(page.notifications.len(), 1);
+    let changes = store.changes_after(0, 10).await.expect("changes");
+    let owners: Vec<_> = changes
+        .iter()
+        .map(|change| change.notification.owner)
+        .collect();
+    assert_eq!(owners, [None, owner(1), owner(2), owner(1)]);
+}
+
 pub(crate) async fn a_request_id_creates_once(store: Store) {
     let request_id = Some(Uuid::from_u128(7));
     let draft = Draft {
@@ -196,6 +245,31 @@ pub(crate) async fn a_request_id_creates_once(store: Store) {
     };
     let refused = store.create(vec![valid(other.clone())], call(0)).await;
     assert!(matches!(refused, Err(Error::RequestIdReused { id, .. }) if id == first.id));
+    // A repetition may come after the time at which it should expire.
+    let brief = Draft {
+        request_id: Some(Uuid::from_u128(8)),
+        expiration: Some(Expiration::At(at(60))),
+        ..question("brief")
+    };
+    let made = create(&store, brief.clone()).await;
+    let again = brief
+        .clone()
+        .validate(at(120))
+        .expect("valid, as it may be a repetition");
+    let again = store
+        .create(vec![again], call(120))
+        .await
+        .expect("the same");
+    assert_eq!(again[0].id, made.id);
+    let late = Draft {
+        request_id: Some(Uuid::from_u128(9)),
+        ..brief
+    };
+    let late = late
+        .validate(at(120))
+        .expect("valid, as it may be a repetition");
+    let refused = store.create(vec![late], call(120)).await;
+    assert!(matches!(refused, Err(Error::InvalidField { field, .. }) if field == "expire_time"));
     let tomorrow = other.validate(at(24 * 60 * 60)).expect("valid");
     let created = store
         .create(vec![tomorrow], call(24 * 60 * 60))
@@ -676,6 +750,7 @@ macro_rules! conformance_tests {
             an_unknown_id_is_not_found,
             a_batch_is_all_or_nothing,
             a_request_id_creates_once,
+            owners_are_kept_and_keep_each_other_out,
             the_first_response_wins,
             the_same_response_again_changes_nothing,
             a_response_outside_the_options_is_refused,

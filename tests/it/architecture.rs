@@ -13,14 +13,18 @@ use sha2::{Digest, Sha256};
 const MIGRATIONS: &[(&str, &str)] = &[
     (
         "notifications/0001_journal.sql",
-        "d963872d7ee49784e0bb903f9cb2e62a2c35d7fbf90f080a5fbfa826e5e0a6cc",
+        "edb599c61ae41d450866e1ae38c724968db12c0a5b5c08a724834d7ebc469ded",
     ),
     (
         "notifications/0002_consumers.sql",
         "aae506a3bea1cabd7e71dc4b549bd59bc896ae1f26528bff0c1870c99ed839e2",
     ),
     (
-        "notifications/0003_watches.sql",
+        "notifications/0003_owner.sql",
+        "4a5ff8b7059fbfbdc63a017a65196a045fc2b3ada7fa9e8e728a30454960be17",
+    ),
+    (
+        "notifications/0004_watches.sql",
         "6fa1fff40ea6ce6d98f75aae5343650045a329695aa30b9d4df0564963511572",
     ),
 ];

@@ -577,11 +577,12 @@ async fn what_is_set_aside_outlives_the_daemon_until_it_is_discarded() {
     let again = soon(client.set_event_aside(aside(1, 9, "still"))).await;
     let again = again.expect("set aside");
     assert_eq!((acknowledged(&again), again.set_aside_count), (2, 2));
-    for _ in 0..2 {
-        soon(client.discard_set_aside_event("bell", 2))
-            .await
-            .expect("discarded");
-    }
+    soon(client.discard_set_aside_event("bell", 2))
+        .await
+        .expect("discarded");
+    let again = soon(client.discard_set_aside_event("bell", 2)).await;
+    let error = again.expect_err("no longer set aside");
+    assert_eq!(error.reason(), ErrorReason::SetAsideEventNotFound);
     assert_eq!(get(&daemon, "bell").await.set_aside_count, 1);
     let unreadable = aside(3, 1, &"e".repeat(5_000));
     for bad in [aside(0, 1, ""), aside(1, -1, ""), unreadable] {

@@ -6,8 +6,10 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
-use barista_client::pb;
-use barista_client::pb::admin::v1::{CheckIntegrityRequest, CheckpointMode, CheckpointRequest};
+use barista_client::pb::admin::v1::{
+    ApplyRetentionRequest, CheckIntegrityRequest, CheckpointMode, CheckpointRequest,
+    CreateBackupRequest,
+};
 use barista_client::pb::consumer::v1::{
     AcknowledgeConsumerRequest, CreateConsumerRequest, ResetConsumerRequest, SetAsideEvent,
     SetEventAsideRequest,
@@ -16,6 +18,7 @@ use barista_client::pb::notification::v1::{
     CancelNotificationRequest, Cursor, DismissNotificationRequest, ListNotificationsRequest,
     StartAt,
 };
+use barista_client::{Client, pb};
 use prost::Message;
 
 use crate::support::{TestDaemon, move_to, question, soon};
@@ -75,6 +78,28 @@ fn the_list_of_locks_is_read_as_it_is_written() {
     let found = held_by(text, 7, &[("-shm", 42)]);
     assert_eq!(found, BTreeSet::from([("-shm", "128-128".to_owned())]));
     assert!(lasting(&held_by("", 7, &[("-shm", 42)])).is_empty());
+}
+
+/// The calls that keep, forget and move what is stored, each followed by `check`.
+async fn keep_and_forget(client: &Client, check: &mut impl FnMut(&str)) {
+    let backup = client.create_backup(CreateBackupRequest::default(), |_| {});
+    soon(backup).await.expect("a backup");
+    check("CreateBackup");
+    for dry_run in [true, false] {
+        let request = ApplyRetentionRequest { dry_run };
+        soon(client.apply_retention(request))
+            .await
+            .expect("applied");
+    }
+    check("ApplyRetention");
+    for mode in [CheckpointMode::Passive, CheckpointMode::Truncate] {
+        let request = CheckpointRequest {
+            mode: mode.into(),
+            ..CheckpointRequest::default()
+        };
+        soon(client.checkpoint(request)).await.expect("done");
+        check("Checkpoint");
+    }
 }
 
 #[tokio::test]
@@ -139,14 +164,7 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
     let thorough = CheckIntegrityRequest::default();
     soon(client.check_integrity(thorough)).await.expect("sound");
     check("CheckIntegrity");
-    for mode in [CheckpointMode::Passive, CheckpointMode::Truncate] {
-        let request = CheckpointRequest {
-            mode: mode.into(),
-            ..CheckpointRequest::default()
-        };
-        soon(client.checkpoint(request)).await.expect("done");
-        check("Checkpoint");
-    }
+    keep_and_forget(client, &mut check).await;
     try_consumers(&daemon, &mut check).await;
     assert_eq!(tried, methods(), "every method must be tried here");
 }

@@ -3,7 +3,9 @@
 
 mod support;
 
+mod agent;
 mod architecture;
+mod backup;
 mod concurrency;
 mod consumer;
 mod contention;
@@ -17,6 +19,7 @@ mod integrity;
 mod legacy;
 mod list;
 mod locks;
+mod metrics;
 mod notification;
 mod repetition;
 mod respond;

@@ -122,7 +122,7 @@ async fn a_data_directory_that_cannot_be_written_is_refused() {
     let (code, said) = home.refusal_of(command).await;
     set_mode(home.data_dir(), 0o700);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("run"), "{said}");
+    assert!(said.contains("cannot write in"), "{said}");
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ pub(crate) fn open(directory: &Path) -> Result<SqliteStore, OpenError> {
     };
     SqliteStore::open(Options {
         path: data_dir.database(NOTIFICATIONS_FILE).expect("a path"),
+        data_dir,
         clock: Arc::new(Still),
         surroundings: Arc::new(surroundings),
         queue_capacity: 256,
@@ -93,6 +94,7 @@ pub(crate) async fn create(
         expiration: None,
         default_response: String::new(),
         surface: "test".to_owned(),
+        owner: None,
     };
     let new = draft.validate(Still.now()).map_err(|e| e.to_string())?;
     let mut created = store

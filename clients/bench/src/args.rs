@@ -2,16 +2,24 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::scenario::Scenario;
 use crate::soak::Soak;
 
 /// Measures Barista's daemon over its real socket, and compares it with what it replaces.
 ///
-/// Nothing here passes or fails: it prints what it measured.
+/// Nothing here passes or fails: it prints what it measured. The whole measurement, on a machine that does nothing else:
+///
+///   cargo build --release --workspace --features barista-bench/opponents
+///   target/release/barista-bench run --rounds 5 --json bench.json > RESULTS.md
 #[derive(Debug, Parser)]
-#[command(name = "barista-bench", version, max_term_width = 100)]
+#[command(
+    name = "barista-bench",
+    version,
+    max_term_width = 100,
+    verbatim_doc_comment
+)]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -22,14 +30,33 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the scenarios in turn and print a table
-    Run(Run),
+    Run(Box<Run>),
     /// Work for long, then rest, and print what the daemon holds meanwhile
     Soak(Soak),
     /// Print the table of an earlier run, as Markdown
     Table {
         /// What `run --json` wrote
         file: PathBuf,
+        /// Only the rows that have a target, reached or not
+        #[arg(long)]
+        targets: bool,
     },
+    /// Print a picture of an earlier run, as SVG
+    Chart {
+        /// Which picture
+        kind: Picture,
+        /// What `run --json` wrote
+        file: PathBuf,
+    },
+}
+
+/// A picture of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Picture {
+    /// How many times as good as its opponents Barista is, with the targets
+    Ratios,
+    /// How the rate of creates grows with the callers
+    Callers,
 }
 
 /// How to measure.
@@ -47,7 +74,14 @@ pub(crate) struct Run {
     /// How often to repeat what is counted instead: lists and processes
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,
-    /// The sizes of the inboxes
+    /// How many callers there are at a time, where the cost of more callers is measured
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 16, 64, 256, 1024], value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) callers: Vec<u32>,
+    /// How many watchers there are at a time, where the cost of more watchers is measured
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 10, 100, 1000], value_name = "N")]
+    pub(crate) watchers: Vec<u32>,
+    /// The sizes of the inboxes. 10 million rows take minutes to make and 6 GB: they are made only where asked for
     #[arg(long, value_delimiter = ',', default_values_t = [10_000, 1_000_000], value_name = "ROWS")]
     pub(crate) inbox: Vec<usize>,
     /// Write every number to this file, too

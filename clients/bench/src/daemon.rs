@@ -199,7 +199,8 @@ impl Daemon {
     }
 }
 
-fn tail(log: &Path) -> String {
+/// The end of a log, for an error.
+pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().rev().take(5).collect();
     let lines: Vec<_> = lines.into_iter().rev().collect();

@@ -22,6 +22,10 @@ pub(crate) struct Lab {
     pub(crate) window: Duration,
     /// How often to repeat what is counted.
     pub(crate) count: usize,
+    /// How many callers there are at a time, where that is what is measured.
+    pub(crate) callers: Vec<usize>,
+    /// How many watchers there are at a time, where that is what is measured.
+    pub(crate) watchers: Vec<usize>,
     /// The sizes of the inboxes.
     pub(crate) inboxes: Vec<usize>,
     /// The opponent.
@@ -29,7 +33,8 @@ pub(crate) struct Lab {
     /// The daemon's log level.
     pub(crate) log_level: String,
     programs: PathBuf,
-    base: PathBuf,
+    /// Removed last.
+    base: Scratch,
     /// Where data directories outlive the scenario that made them.
     datasets: PathBuf,
     keeps_datasets: bool,
@@ -56,17 +61,19 @@ impl Lab {
             }
         }
         let base = options.dir.clone().unwrap_or_else(|| "target/bench".into());
-        let base = private_directory(&base)?.join(format!("run-{}", std::process::id()));
+        let base = passable_directory(&base)?.join(format!("run-{}", std::process::id()));
         let datasets = match &options.keep {
             Some(directory) => private_directory(directory)?,
             None => base.join("datasets"),
         };
-        let base = private_directory(&base)?;
+        let base = passable_directory(&base).map(Scratch)?;
         Ok(Self {
             window: Duration::from_secs_f64(options.seconds),
             count: options.count as usize,
+            callers: options.callers.iter().map(|n| *n as usize).collect(),
+            watchers: options.watchers.iter().map(|n| *n as usize).collect(),
             inboxes: options.inbox.clone(),
-            legacy: Legacy::install(&options.python, &base).await?,
+            legacy: Legacy::install(&options.python, &base.0).await?,
             log_level: options.log_level.clone(),
             programs,
             datasets: private_directory(&datasets)?,
@@ -78,7 +85,7 @@ impl Lab {
 
     /// Where everything is put.
     pub(crate) fn base(&self) -> &Path {
-        &self.base
+        &self.base.0
     }
 
     /// The daemon's program.
@@ -107,7 +114,7 @@ impl Lab {
     /// It cannot be created.
     pub(crate) fn scratch(&self) -> anyhow::Result<Scratch> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let directory = private_directory(&self.base.join(format!("d{number}")))?;
+        let directory = private_directory(&self.base.0.join(format!("d{number}")))?;
         Ok(Scratch(directory))
     }
 
@@ -142,7 +149,6 @@ impl Drop for Lab {
         if !self.keeps_datasets {
             drop(fs::remove_dir_all(&self.datasets));
         }
-        drop(fs::remove_dir_all(&self.base));
     }
 }
 
@@ -213,10 +219,19 @@ pub(crate) fn beside_this_program() -> anyhow::Result<PathBuf> {
 
 /// Creates a directory that only this user can enter, as the daemon demands, and returns its canonical path.
 pub(crate) fn private_directory(path: &Path) -> anyhow::Result<PathBuf> {
+    directory(path, 0o700)
+}
+
+/// Creates a directory that other users can pass, but not read, to what is theirs in it: PostgreSQL runs as a user of its own.
+pub(crate) fn passable_directory(path: &Path) -> anyhow::Result<PathBuf> {
+    directory(path, 0o711)
+}
+
+fn directory(path: &Path, mode: u32) -> anyhow::Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(mode)
         .create(path)
         .and_then(|()| fs::canonicalize(path))
         .with_context(|| format!("cannot create {}", path.display()))

@@ -34,7 +34,7 @@ struct Version {
 /// What one Python process reports.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Process {
-    completed: u64,
+    completed: f64,
     failed: u64,
     latencies_ms: Vec<f64>,
 }
@@ -98,16 +98,16 @@ impl Legacy {
             .args(["--seconds", &window.as_secs_f64().to_string()])
             .args(["--warm-up", &WARM_UP.as_secs_f64().to_string()]);
         let processes = reports(&output(&mut command).await?)?;
-        let completed: u64 = processes.iter().map(|process| process.completed).sum();
+        let completed: f64 = processes.iter().map(|process| process.completed).sum();
         let failed = processes.iter().map(|process| process.failed).sum();
         let load = Load {
-            per_second: completed as f64 / window.as_secs_f64(),
+            per_second: completed / window.as_secs_f64(),
             latencies: Latencies::from_ms(
                 processes
                     .into_iter()
                     .flat_map(|process| process.latencies_ms),
             ),
-            operations: completed,
+            operations: completed as u64,
         };
         Ok((load, failed))
     }
@@ -119,6 +119,17 @@ impl Legacy {
     /// The program fails.
     pub(crate) async fn once(&self, database: &Path) -> anyhow::Result<()> {
         output(&mut self.command("once", database)).await.map(drop)
+    }
+
+    /// Dismisses every notification with an even id in a database that no daemon has open.
+    ///
+    /// # Errors
+    ///
+    /// The program fails.
+    pub(crate) async fn dismiss_every_second(&self, database: &Path) -> anyhow::Result<()> {
+        output(&mut self.command("dismiss", database))
+            .await
+            .map(drop)
     }
 
     /// Inserts `count` rows beside a running daemon, at a steady rate. The title of each is the time before its insert, in nanoseconds of

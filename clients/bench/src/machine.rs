@@ -22,6 +22,9 @@ pub(crate) struct Machine {
     pub(crate) processor: String,
     /// How many cores this process may use.
     pub(crate) cores: usize,
+    /// The machine's memory, in GiB. 0 where it is not known.
+    #[serde(default)]
+    pub(crate) memory_gib: f64,
     /// The operating system and its kernel.
     pub(crate) kernel: String,
     /// The file system under the data directories, with its device.
@@ -50,6 +53,7 @@ impl Machine {
         Ok(Self {
             processor: processor().unwrap_or_else(unknown),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
+            memory_gib: memory_gib().unwrap_or_default(),
             kernel: kernel().unwrap_or_else(unknown),
             file_system: file_system(directory).unwrap_or_else(unknown),
             sync_p50_ms: syncs.p50().unwrap_or_default(),
@@ -72,8 +76,8 @@ impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "* {} ({} cores), {}",
-            self.processor, self.cores, self.kernel
+            "* {} ({} cores, {:.0} GiB of memory), {}",
+            self.processor, self.cores, self.memory_gib, self.kernel
         )?;
         writeln!(
             f,
@@ -156,6 +160,12 @@ fn processor() -> Option<String> {
     };
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn memory_gib() -> Option<f64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = fields(text.lines().next()?, 1).next()?;
+    Some(kib as f64 / 1024.0 / 1024.0)
 }
 
 fn kernel() -> Option<String> {

@@ -2,16 +2,21 @@
 
 mod args;
 mod catalogue;
+mod chart;
 mod daemon;
 mod lab;
 mod legacy;
 mod load;
 mod machine;
+#[cfg(feature = "opponents")]
+mod opponent;
 mod report;
 mod run;
 mod scenario;
 mod soak;
 mod stats;
+mod svg;
+mod table;
 
 use std::process::ExitCode;
 

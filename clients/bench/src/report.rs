@@ -1,12 +1,12 @@
-//! What was measured, as it is kept in a file and shown in a table.
+//! What was measured, as it is kept in a file.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::{ROWS, Row};
+use crate::catalogue::{Row, Target, rows};
+use crate::load::Load;
 use crate::machine::Machine;
 use crate::stats::{Latencies, Summary};
 
@@ -115,6 +115,17 @@ impl Round {
         }
     }
 
+    /// Records what callers came to, of whom each operation made `rows` rows.
+    pub(crate) fn load(&mut self, row: &str, load: &Load, rows: u64) {
+        self.record(row, Metric::PerSecond, load.per_second * rows as f64);
+        self.latencies(row, &load.latencies);
+        if load.latencies.p50().is_none() {
+            self.note(format!(
+                "{row}: no operation began within the window, so there are no percentiles; measure longer with --seconds."
+            ));
+        }
+    }
+
     /// Records the processor time that each of `count` rows or calls took the daemon.
     pub(crate) fn processor_time(&mut self, row: &str, used: Duration, count: u64) {
         if count > 0 {
@@ -150,7 +161,7 @@ impl Report {
     }
 
     /// The values of a row, by round.
-    fn values(&self, row: &str, metric: Metric) -> BTreeMap<u32, f64> {
+    pub(crate) fn values(&self, row: &str, metric: Metric) -> BTreeMap<u32, f64> {
         self.records
             .iter()
             .filter(|record| record.row == row && record.metric == metric)
@@ -158,166 +169,56 @@ impl Report {
             .collect()
     }
 
-    /// Renders everything as Markdown, aligned so that it can be read as it is.
-    pub(crate) fn markdown(&self) -> String {
-        let mut text = table(&self.cells());
-        let _infallible = write!(
-            text,
-            "\nMedian of {} rounds, smallest to largest in brackets; closed loops of {} s. A ratio compares the two in the same round, and \
-             above 1 Barista is ahead.\n\n{}",
-            self.settings.rounds, self.settings.seconds, self.machine
-        );
-        for note in &self.notes {
-            let _infallible = writeln!(text, "* {note}");
-        }
-        text
+    /// The rows of the catalogue that were measured, in its order.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let keys = self.records.iter().map(|record| record.row.as_str());
+        rows(&keys.collect())
     }
 
-    fn cells(&self) -> Vec<[String; 5]> {
-        let heading = ["what", "Barista", "the legacy way", "ratio", "target"].map(str::to_owned);
-        let listed = ROWS.iter().filter_map(|row| self.line(row));
-        [heading]
-            .into_iter()
-            .chain(listed)
-            .chain(self.unlisted())
-            .collect()
-    }
-
-    /// The line of a row, where it was measured.
-    fn line(&self, row: &Row) -> Option<[String; 5]> {
-        let ours = self.values(row.key, row.metric);
-        let summary = Summary::of(ours.values().copied())?;
-        let legacy = row
+    /// What one row comes to over all rounds. `None` where it was not measured.
+    pub(crate) fn result(&self, row: &Row) -> Option<Outcome> {
+        let ours = self.values(&row.key, row.metric);
+        let theirs = row
             .against
+            .as_deref()
             .map(|key| self.values(key, row.metric))
             .unwrap_or_default();
         let ratios = ours.iter().filter_map(|(round, ours)| {
-            let legacy = legacy.get(round)?;
-            Some(if row.metric == Metric::PerSecond {
-                ours / legacy
+            // Where nothing was done there is nothing to compare.
+            let theirs = theirs.get(round).filter(|theirs| **theirs > 0.0)?;
+            (*ours > 0.0).then_some(if row.metric == Metric::PerSecond {
+                ours / theirs
             } else {
-                legacy / ours
+                theirs / ours
             })
         });
-        let show = |summary: Option<Summary>, metric| {
-            summary
-                .map(|summary| show(summary, metric))
-                .unwrap_or_default()
-        };
-        Some([
-            format!("{}, {}", row.what, name(row.metric)),
-            show(Some(summary), row.metric),
-            show(Summary::of(legacy.values().copied()), row.metric),
-            show(Summary::of(ratios), Metric::Times),
-            row.target.to_owned(),
-        ])
-    }
-
-    /// What the catalogue does not know, as another number of rows, so that nothing measured is lost.
-    fn unlisted(&self) -> Vec<[String; 5]> {
-        let mut keys: Vec<_> = self
-            .records
-            .iter()
-            .map(|record| (record.row.as_str(), record.metric))
-            .filter(|(key, metric)| {
-                !ROWS.iter().any(|row| {
-                    row.metric == *metric && (row.key == *key || row.against == Some(*key))
-                })
-            })
-            .collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys.into_iter()
-            .filter_map(|(key, metric)| {
-                let summary = Summary::of(self.values(key, metric).into_values())?;
-                let what = format!("{key}, {}", name(metric));
-                Some([
-                    what,
-                    show(summary, metric),
-                    String::new(),
-                    String::new(),
-                    String::new(),
-                ])
-            })
-            .collect()
+        let ratio = Summary::of(ratios);
+        let ours = Summary::of(ours.values().copied())?;
+        let met = row.target.and_then(|target| match target {
+            Target::Ratio(bound) => ratio.map(|ratio| ratio.median >= bound),
+            Target::AtLeast(bound) => Some(ours.median >= bound),
+            Target::AtMost(bound) => Some(ours.median <= bound),
+        });
+        Some(Outcome {
+            ours,
+            theirs: Summary::of(theirs.values().copied()),
+            ratio,
+            met,
+        })
     }
 }
 
-/// What the table calls a metric.
-fn name(metric: Metric) -> &'static str {
-    match metric {
-        Metric::PerSecond => "rate",
-        Metric::P50Ms => "p50",
-        Metric::P99Ms => "p99",
-        Metric::ProcessorUs => "daemon's processor time",
-        Metric::Mebibytes => "memory",
-        Metric::PercentOfCore => "of a core",
-        Metric::Times => "ratio",
-    }
-}
-
-fn show(summary: Summary, metric: Metric) -> String {
-    let Summary {
-        median,
-        least,
-        most,
-    } = summary;
-    let median = amount(median, metric);
-    if least == most {
-        return median;
-    }
-    format!(
-        "{median} ({} to {})",
-        amount(least, metric),
-        amount(most, metric)
-    )
-}
-
-/// A number with its unit, with three digits that count.
-fn amount(value: f64, metric: Metric) -> String {
-    match metric {
-        Metric::PerSecond if value >= 10_000.0 => format!("{} k/s", digits(value / 1e3)),
-        Metric::PerSecond => format!("{}/s", digits(value)),
-        Metric::P50Ms | Metric::P99Ms if value < 1.0 => format!("{} µs", digits(value * 1e3)),
-        Metric::P50Ms | Metric::P99Ms => format!("{} ms", digits(value)),
-        Metric::ProcessorUs => format!("{} µs", digits(value)),
-        Metric::Mebibytes => format!("{} MiB", digits(value)),
-        Metric::PercentOfCore => format!("{} %", digits(value)),
-        Metric::Times => format!("{} ×", digits(value)),
-    }
-}
-
-fn digits(value: f64) -> String {
-    let decimals = match value.abs() {
-        size if size >= 100.0 => 0,
-        size if size >= 10.0 => 1,
-        _ => 2,
-    };
-    format!("{value:.decimals$}")
-}
-
-fn table(lines: &[[String; 5]]) -> String {
-    let mut widths = [3; 5];
-    for line in lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for (number, line) in lines.iter().enumerate() {
-        push_line(&mut text, line, widths);
-        if number == 0 {
-            push_line(&mut text, &widths.map(|width| "-".repeat(width)), widths);
-        }
-    }
-    text
-}
-
-fn push_line(text: &mut String, cells: &[String; 5], widths: [usize; 5]) {
-    for (cell, width) in cells.iter().zip(widths) {
-        let _infallible = write!(text, "| {cell:width$} ");
-    }
-    text.push_str("|\n");
+/// What the rounds of one row come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Outcome {
+    /// Barista's numbers.
+    pub(crate) ours: Summary,
+    /// The opponent's.
+    pub(crate) theirs: Option<Summary>,
+    /// The two compared within each round: above 1 Barista is ahead.
+    pub(crate) ratio: Option<Summary>,
+    /// Whether the median is what it should be. `None` where there is no target, or nothing to tell by.
+    pub(crate) met: Option<bool>,
 }
 
 #[cfg(test)]
@@ -345,6 +246,15 @@ mod tests {
         }
     }
 
+    fn outcome(report: &Report, key: &str, metric: Metric) -> Outcome {
+        let row = report
+            .rows()
+            .into_iter()
+            .find(|row| row.key == key && row.metric == metric)
+            .expect("a row");
+        report.result(&row).expect("a result")
+    }
+
     #[test]
     fn a_ratio_compares_within_a_round_and_is_above_one_where_barista_is_ahead() {
         let report = report(&[
@@ -352,20 +262,44 @@ mod tests {
             (1, "create/legacy/16", Metric::PerSecond, 2_000.0),
             (2, "create/one/16", Metric::PerSecond, 10_000.0),
             (2, "create/legacy/16", Metric::PerSecond, 1_000.0),
-            (1, "create/one/16", Metric::P99Ms, 2.0),
+            (1, "create/one/16", Metric::P99Ms, 4.0),
             (1, "create/legacy/16", Metric::P99Ms, 200.0),
         ]);
-        let text = report.markdown();
-        assert!(text.contains("12.5 × (10.0 × to 15.0 ×)"), "{text}");
-        assert!(text.contains("100 ×"), "{text}");
-        assert!(text.contains("20.0 k/s (10.0 k/s to 30.0 k/s)"), "{text}");
+        let rate = outcome(&report, "create/one/16", Metric::PerSecond);
+        let expected = Summary {
+            median: 12.5,
+            least: 10.0,
+            most: 15.0,
+        };
+        assert_eq!(rate.ratio, Some(expected));
+        assert_eq!(rate.met, Some(false), "15 times is the target");
+        let p99 = outcome(&report, "create/one/16", Metric::P99Ms);
+        assert_eq!(p99.ratio.map(|ratio| ratio.median), Some(50.0));
     }
 
     #[test]
-    fn what_the_catalogue_does_not_know_is_shown_too() {
-        let text = report(&[(1, "inbox/urgent/77", Metric::P50Ms, 0.25)]).markdown();
-        assert!(text.contains("| inbox/urgent/77, p50"), "{text}");
-        assert!(text.contains("250 µs"), "{text}");
+    fn a_target_may_be_about_the_number_itself() {
+        let report = report(&[
+            (1, "cli", Metric::P50Ms, 2.5),
+            (1, "cli/legacy", Metric::P50Ms, 1.0),
+            (1, "resume", Metric::PerSecond, 199_000.0),
+            (1, "redis/ours/16", Metric::PerSecond, 5.0),
+            (1, "nats/ours/16", Metric::PerSecond, 5.0),
+            (1, "nats/theirs/16", Metric::PerSecond, 0.0),
+        ]);
+        assert_eq!(outcome(&report, "cli", Metric::P50Ms).met, Some(true));
+        assert_eq!(
+            outcome(&report, "resume", Metric::PerSecond).met,
+            Some(false)
+        );
+        let alone = outcome(&report, "redis/ours/16", Metric::PerSecond);
+        assert_eq!(
+            (alone.ratio, alone.met),
+            (None, None),
+            "there is no opponent to tell by"
+        );
+        let nothing = outcome(&report, "nats/ours/16", Metric::PerSecond);
+        assert_eq!((nothing.ratio, nothing.met), (None, None));
     }
 
     #[test]
@@ -376,15 +310,5 @@ mod tests {
             serde_json::from_str::<Report>(&text).expect("a report"),
             report
         );
-    }
-
-    #[test]
-    fn every_line_of_a_table_is_as_wide() {
-        let text = table(&[
-            ["a", "bb", "", "×", "e"].map(str::to_owned),
-            ["aaaaaa", "b", "c", "d", "long"].map(str::to_owned),
-        ]);
-        let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
-        assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
     }
 }

@@ -5,15 +5,17 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::ValueEnum;
 
-use crate::args::{Arguments, Command, Run};
+use crate::args::{Arguments, Command, Picture, Run};
+use crate::chart;
 use crate::lab::Lab;
 use crate::machine::{Busy, Machine};
 use crate::report::{Report, Round, Settings};
 use crate::scenario::Scenario;
 use crate::soak::soak;
+use crate::table::{Rows, markdown};
 
 /// Open files that a thousand watchers and their neighbours need.
 const OPEN_FILES: u64 = 4096;
@@ -30,7 +32,28 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             allow_open_files();
             soak(&options).await
         }
-        Command::Table { file } => print(&read(&file)?),
+        Command::Table { file, targets } => {
+            let rows = if targets {
+                Rows::WithTargets
+            } else {
+                Rows::All
+            };
+            print(&markdown(&read(&file)?, rows))
+        }
+        Command::Chart { kind, file } => {
+            let report = read(&file)?;
+            let picture = match kind {
+                Picture::Ratios => chart::ratios(&report),
+                Picture::Callers => chart::callers(&report),
+            };
+            let none = || {
+                format!(
+                    "{} has nothing for this picture: run the scenarios create and callers, or postgres, redis or nats",
+                    file.display()
+                )
+            };
+            print(&picture.with_context(none)?)
+        }
     }
 }
 
@@ -55,19 +78,29 @@ async fn measure(options: &Run) -> anyhow::Result<()> {
             "THE DATA WAS IN MEMORY: nothing here is durable. Name a directory on a disk with --dir.".to_owned(),
         );
     }
+    if cfg!(debug_assertions) || report.machine.daemon.contains(" debug)") {
+        report
+            .notes
+            .push("PROVISIONAL: this was a debug build; build with --release.".to_owned());
+    }
     let scenarios = match options.only.as_slice() {
         [] => Scenario::value_variants(),
         only => only,
     };
     let before = Busy::now();
+    let mut failures = 0;
     for number in 1..=options.rounds {
         for scenario in scenarios {
             let began = Instant::now();
             let mut round = Round::new(number);
-            scenario
-                .measure(&lab, &mut round)
-                .await
-                .with_context(|| format!("the scenario {scenario:?} failed in round {number}"))?;
+            // What was measured before stays worth something.
+            if let Err(error) = scenario.measure(&lab, &mut round).await {
+                let failure =
+                    format!("The scenario {scenario:?} failed in round {number}: {error:#}");
+                eprintln!("{failure}");
+                round.note(failure);
+                failures += 1;
+            }
             report.add(round);
             eprintln!(
                 "round {number}, {scenario:?}: {:.1} s",
@@ -84,7 +117,13 @@ async fn measure(options: &Run) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(&report)?;
         fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    print(&report)
+    print(&markdown(&report, Rows::All))?;
+    ensure!(
+        failures == 0,
+        "{failures} of {} measurements failed; the notes say why",
+        options.rounds as usize * scenarios.len()
+    );
+    Ok(())
 }
 
 /// Describes the machine, and the programs that are measured.
@@ -112,15 +151,12 @@ fn read(file: &Path) -> anyhow::Result<Report> {
     })
 }
 
-fn print(report: &Report) -> anyhow::Result<()> {
+fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    match out
-        .write_all(report.markdown().as_bytes())
-        .and_then(|()| out.flush())
-    {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Whoever reads has read enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome.context("cannot print the table"),
+        outcome => outcome.context("cannot print"),
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::daemon::Daemon;
-use crate::lab::{beside_this_program, private_directory};
+use crate::lab::{beside_this_program, passable_directory, private_directory};
 use crate::load::notice;
 use crate::scenario::watch::{event, started};
 
@@ -82,7 +82,8 @@ pub(crate) async fn soak(options: &Soak) -> anyhow::Result<()> {
         None => beside_this_program()?,
     };
     let base = options.dir.clone().unwrap_or_else(|| "target/bench".into());
-    let directory = private_directory(&base.join(format!("soak-{}", std::process::id())))?;
+    let name = format!("soak-{}", std::process::id());
+    let directory = private_directory(&passable_directory(&base)?.join(name))?;
     let daemon = Daemon::start(&programs.join("baristad"), &directory, "warn").await?;
     let samples = work_and_rest(options, &daemon).await?;
     daemon.stop().await?;

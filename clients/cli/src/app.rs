@@ -8,8 +8,12 @@ use barista_locate::{Located, Source};
 use crate::args::{Cli, Command, Global};
 use crate::cmd::daemon::Daemon;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::{self, Failure, Result};
 use crate::output::Output;
+use crate::shell;
+
+/// The environment variable that names the socket.
+const SOCKET_VARIABLE: &str = "BARISTA_SOCKET";
 
 /// What every command works with.
 #[derive(Debug)]
@@ -70,6 +74,7 @@ async fn dispatch(app: &App, command: Command) -> Result<Exit> {
         Command::Status(status) => Box::pin(status.run(app)).await,
         Command::Doctor(doctor) => Box::pin(doctor.run(app)).await,
         Command::Daemon(daemon) => Box::pin(daemon.run(app)).await,
+        Command::Db(db) => Box::pin(db.run(app)).await,
         Command::Version(version) => Box::pin(version.run(app)).await,
         Command::Init(init) => init.run(app),
         Command::Completions(completions) => completions.run(app),
@@ -93,6 +98,11 @@ impl App {
             Autostart::Allowed { daemon: None }
         };
         let output = Output::new(json, quiet, color);
+        // What was typed wins over the environment, whichever of the two places it names.
+        let socket = socket.or_else(|| {
+            let variable = std::env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty());
+            variable.filter(|_| data_dir.is_none()).map(PathBuf::from)
+        });
         (
             Self {
                 output,
@@ -144,7 +154,7 @@ impl App {
             let failure = Failure::call("cannot reach the daemon", &error);
             match (&error, &self.socket) {
                 (Error::NotRunning { .. }, Some(_socket)) => failure
-                    .next("leave --socket out, unless somebody else starts that daemon".to_owned()),
+                    .next("leave --socket and BARISTA_SOCKET out, unless somebody else starts that daemon".to_owned()),
                 _ => failure,
             }
         })
@@ -163,7 +173,8 @@ impl App {
         {
             let what = format!("cannot make the data directory {}", located.path.display());
             let why = format!("{} does not exist", parent.display());
-            let next = format!("correct --data-dir, or: mkdir -p {}", parent.display());
+            let parent = shell::word(&parent.display().to_string());
+            let next = format!("correct --data-dir, or: mkdir -p {parent}");
             return Err(Failure::usage(what, why).next(next));
         }
         Ok(Some(located.path))
@@ -179,7 +190,14 @@ impl App {
     /// The data directory by the rule that the daemon follows too. Nobody has looked whether it exists.
     pub(crate) fn located(&self) -> Result<Located> {
         let what = "cannot find the data directory";
-        let current = std::env::current_dir().map_err(|error| Failure::io(what, &error))?;
+        let current = std::env::current_dir().map_err(|error| {
+            let why = format!(
+                "the current directory is gone ({})",
+                failure::reason(&error)
+            );
+            Failure::usage(what, why)
+                .next("cd somewhere else, or name one with --data-dir".to_owned())
+        })?;
         barista_locate::data_dir(
             self.data_dir.as_deref(),
             |name| std::env::var_os(name),

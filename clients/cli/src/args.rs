@@ -33,7 +33,7 @@ pub(crate) struct Global {
     /// The data directory [default: BARISTA_DATA_DIR, else the nearest data/barista.toml, else ~/.local/share/barista]
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The daemon's socket, where only that can be seen, as in a sandbox
+    /// The daemon's socket, as in a sandbox [default: BARISTA_SOCKET]
     #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(crate) socket: Option<PathBuf>,
     /// Do not start the daemon when it is not running
@@ -71,6 +71,8 @@ pub(crate) enum Command {
     Doctor(cmd::doctor::Doctor),
     #[command(subcommand)]
     Daemon(cmd::daemon::Daemon),
+    #[command(subcommand)]
+    Db(cmd::db::Db),
     Init(cmd::init::Init),
     Completions(cmd::completions::Completions),
     Man(cmd::man::Man),
@@ -82,15 +84,15 @@ pub(crate) fn explain(mut error: clap::Error, words: impl Iterator<Item = OsStri
     let words: Vec<String> = words
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    if let Some(text) = unquoted(&error, &words) {
-        let tip = format!(
-            "put a text of several words in quotes, as in {}",
-            shell::word(&text)
-        );
-        error.insert(
-            ContextKind::Suggested,
-            ContextValue::StyledStrs(vec![tip.into()]),
-        );
+    if let Some((before, extra)) = unquoted(&error, &words) {
+        let tips = tips(&words, &before, &extra);
+        let tips = tips.into_iter().map(Into::into).collect();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    if let Some(name) = renamed(&error) {
+        // In place of one that only sounds alike.
+        let name = ContextValue::String(name.to_owned());
+        error.insert(ContextKind::SuggestedSubcommand, name);
     }
     // A closed pipe, as in `barista --help | head -1`, is no failure.
     let _closed = error.print();
@@ -101,8 +103,54 @@ pub(crate) fn explain(mut error: clap::Error, words: impl Iterator<Item = OsStri
     }
 }
 
-/// The text that was probably meant where a word is one too many: that word and the one before it. `None` where it is something else.
-fn unquoted(error: &clap::Error, words: &[String]) -> Option<String> {
+/// What other tools call a command of ours.
+const NAMES_ELSEWHERE: [(&str, &str); 8] = [
+    ("answer", "respond"),
+    ("reply", "respond"),
+    ("list", "inbox"),
+    ("ls", "inbox"),
+    ("logs", "daemon logs"),
+    ("start", "daemon start"),
+    ("stop", "daemon stop"),
+    ("restart", "daemon restart"),
+];
+
+/// The command that was probably meant, where it has another name elsewhere.
+fn renamed(error: &clap::Error) -> Option<&'static str> {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let (_, name) = NAMES_ELSEWHERE.iter().find(|(word, _)| word == typed)?;
+    Some(name)
+}
+
+/// What was probably meant where the word `extra` after `before` is one too many.
+fn tips(words: &[String], before: &str, extra: &str) -> Vec<String> {
+    let text = shell::word(&format!("{before} {extra}"));
+    let quotes = format!("put a text of several words in quotes, as in {text}");
+    let several = format!("-o {} -o {}", shell::word(before), shell::word(extra));
+    let has = |command| words.iter().any(|word| word == command);
+    if has("ask") {
+        let one = shell::word(extra);
+        return vec![
+            quotes,
+            format!("name each answer to choose from with -o, as in -o {one}"),
+        ];
+    }
+    if has("respond") {
+        return vec![
+            quotes,
+            format!("choose several options with -o, as in {several}"),
+        ];
+    }
+    vec![quotes]
+}
+
+/// The word before the one that is too many, and that one, where both may be text. `None` where it is something else.
+fn unquoted(error: &clap::Error, words: &[String]) -> Option<(String, String)> {
     if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
@@ -112,7 +160,7 @@ fn unquoted(error: &clap::Error, words: &[String]) -> Option<String> {
     let place = words.iter().rposition(|word| word == extra)?;
     let before = words.get(place.checked_sub(1)?)?;
     let text = |word: &str| !word.is_empty() && !word.starts_with('-');
-    (text(extra) && text(before)).then(|| format!("{before} {extra}"))
+    (text(extra) && text(before)).then(|| (before.clone(), extra.clone()))
 }
 
 #[cfg(test)]
@@ -160,6 +208,12 @@ mod tests {
             "barista consumer delete bell",
             "barista consumer retry bell 7 --exec true",
             "barista consumer discard bell 7 8",
+            "barista db backup",
+            "barista db backup copy.db --json",
+            "barista db verify copy.db",
+            "barista db restore copy.db --yes",
+            "barista db retain --dry-run",
+            "barista db retain --vacuum",
             "barista daemon logs -f",
             "barista daemon run",
             "barista status --json",
@@ -187,7 +241,10 @@ mod tests {
             "barista watch --consumer bell --retries 3",
             "barista watch --consumer bell --exec true --exec-parallel 2",
             "barista consumer retry bell",
+            "barista db restore",
+            "barista db retain --vacuum --dry-run",
             "barista consumer discard bell 0",
+            "barista consumer reset bell",
             "barista respond 12 approve --option deny",
             "barista inbox --all --state pending",
             "barista show twelve",

@@ -21,8 +21,8 @@ pub(crate) struct RetryArgs {
     /// How often a command that fails is run again before its change is set aside
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(..=1000), requires = "exec", requires = "consumer")]
     retries: u16,
-    /// How long to wait before the first repetition; it doubles with each one, up to a minute
-    #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = input::limit, requires = "exec", requires = "consumer")]
+    /// How long to wait at least before the first repetition; it doubles with each one, up to a minute, and up to half of it is added at random
+    #[arg(long, value_name = "SPAN", default_value = "1s", allow_hyphen_values = true, value_parser = input::limit, requires = "exec", requires = "consumer")]
     retry_pause: Duration,
 }
 
@@ -80,8 +80,8 @@ impl Delivery {
 }
 
 impl RetryArgs {
-    /// The pause after the attempt with this number: between half of it and all of it at random, so that many watchers whose common target
-    /// is down do not return in step.
+    /// The pause after the attempt with this number: what was asked for, and up to half of it more at random, so that many watchers whose
+    /// common target is down do not return in step.
     fn pause(&self, attempt: i32, random: u64) -> Duration {
         let doublings = u32::try_from(attempt - 1).unwrap_or(0).min(31);
         let whole = self
@@ -90,7 +90,7 @@ impl RetryArgs {
             .min(LONGEST_PAUSE.max(self.retry_pause));
         let share =
             f64::from(u32::try_from(random >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX);
-        whole.mul_f64(0.5 + share / 2.0)
+        whole.mul_f64(1.0 + share / 2.0)
     }
 }
 
@@ -109,9 +109,9 @@ mod tests {
                 .map(|attempt| retry.pause(attempt, random).as_secs())
                 .to_vec()
         };
-        assert_eq!(pauses(retry(1), u64::MAX), [1, 2, 4, 32, 60, 60]);
-        assert_eq!(pauses(retry(2), 0), [1, 2, 4, 30, 30, 30]);
+        assert_eq!(pauses(retry(1), 0), [1, 2, 4, 32, 60, 60]);
+        assert_eq!(pauses(retry(2), u64::MAX), [3, 6, 12, 90, 90, 90]);
         assert_eq!(pauses(retry(0), u64::MAX), [0; 6]);
-        assert_eq!(pauses(retry(90), u64::MAX), [90; 6], "as it was asked for");
+        assert_eq!(pauses(retry(90), 0), [90; 6], "as it was asked for");
     }
 }

@@ -173,7 +173,7 @@ fn why(error: &Error) -> String {
 }
 
 /// What the system said, without its number.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" (os error ") {
         Some((words, _number)) => words.to_owned(),
@@ -184,7 +184,7 @@ fn reason(error: &io::Error) -> String {
 /// The exit code for an error of the client library.
 fn exit_of(error: &Error) -> Exit {
     match error {
-        Error::Locate(_) => return Exit::Usage,
+        Error::Locate(_) | Error::SessionKey { .. } => return Exit::Usage,
         Error::StartFailed {
             exit_code: Some(EXIT_CONFIGURATION),
             ..
@@ -207,8 +207,10 @@ fn exit_of_reason(reason: ErrorReason) -> Exit {
         | ErrorReason::ResponseNotAllowed
         | ErrorReason::MessageTooLarge
         | ErrorReason::SnapshotTooLarge => Exit::Usage,
-        ErrorReason::PeerNotPermitted => Exit::NotPermitted,
-        ErrorReason::NotificationNotFound | ErrorReason::ConsumerNotFound => Exit::NotFound,
+        ErrorReason::PeerNotPermitted | ErrorReason::AgentNotAllowed => Exit::NotPermitted,
+        ErrorReason::NotificationNotFound
+        | ErrorReason::ConsumerNotFound
+        | ErrorReason::SetAsideEventNotFound => Exit::NotFound,
         ErrorReason::NotificationClosed
         | ErrorReason::RequestIdReused
         | ErrorReason::SequenceCompacted
@@ -217,6 +219,8 @@ fn exit_of_reason(reason: ErrorReason) -> Exit {
         | ErrorReason::ConsumerTakenOver
         | ErrorReason::ConsumerReset
         | ErrorReason::SetAsideFull => Exit::Conflict,
+        ErrorReason::BackupRunning => Exit::TryAgain,
+        ErrorReason::BackupFailed => Exit::Failed,
         // The daemon answers, but what people need it for cannot be reached, and trying again does not help.
         ErrorReason::ShuttingDown | ErrorReason::DatabaseUnavailable => Exit::Unreachable,
         ErrorReason::DatabaseBusy
@@ -258,12 +262,13 @@ fn next_of(error: &Error) -> Option<String> {
         ErrorReason::SequenceCompacted | ErrorReason::UnknownCursor
             if detail("consumer").is_some() =>
         {
-            format!("barista consumer reset {}", detail("consumer")?)
+            reset(&detail("consumer")?)
         }
         ErrorReason::ConsumerExists
         | ErrorReason::ConsumerTakenOver
         | ErrorReason::ConsumerReset
-        | ErrorReason::SetAsideFull => {
+        | ErrorReason::SetAsideFull
+        | ErrorReason::SetAsideEventNotFound => {
             format!("barista consumer show {}", detail("consumer")?)
         }
         ErrorReason::SequenceCompacted => {
@@ -275,6 +280,9 @@ fn next_of(error: &Error) -> Option<String> {
         ErrorReason::UnknownCursor => "barista watch --since all".to_owned(),
         ErrorReason::PeerNotPermitted => {
             "name a data directory of your own with --data-dir".to_owned()
+        }
+        ErrorReason::AgentNotAllowed => {
+            "run it outside the sandbox, without --socket and BARISTA_SOCKET".to_owned()
         }
         ErrorReason::DatabaseBusy => {
             "try again; barista status names who holds the lock".to_owned()
@@ -291,6 +299,14 @@ fn next_of(error: &Error) -> Option<String> {
         _ => return None,
     };
     Some(advice)
+}
+
+/// The commands that move a consumer whose place is no longer there: which of them is meant, nobody else can know.
+pub(crate) fn reset(name: &str) -> String {
+    let command = format!("barista consumer reset {} --since", shell::word(name));
+    format!(
+        "{command} oldest    (all that the journal still has, again)\n      {command} now       (only what comes from here on)"
+    )
 }
 
 /// How many commands are offered at once.
@@ -325,6 +341,7 @@ mod tests {
         assert_eq!(code(ErrorReason::InvalidField), 2);
         assert_eq!(code(ErrorReason::ResponseNotAllowed), 2);
         assert_eq!(code(ErrorReason::PeerNotPermitted), 4);
+        assert_eq!(code(ErrorReason::AgentNotAllowed), 4);
         assert_eq!(code(ErrorReason::NotificationNotFound), 5);
         assert_eq!(code(ErrorReason::NotificationClosed), 6);
         assert_eq!(code(ErrorReason::RequestIdReused), 6);

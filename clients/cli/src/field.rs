@@ -29,6 +29,7 @@ const RESPONSE: &str = "answer with text, or with the name of an option";
 
 /// Every field that a command fills with what was typed. What is not here, such as a field of a later daemon, is shown as it is.
 const FIELDS: &[Field] = &[
+    field("name", "NAME", "give a name such as bell, or eu-west.1"),
     field("title", "TITLE", ONE_LINE),
     field(
         "message",
@@ -43,6 +44,11 @@ const FIELDS: &[Field] = &[
     field("agent", "--agent (or BARISTA_AGENT)", IDENTITY),
     field("session", "--session (or BARISTA_SESSION)", IDENTITY),
     field("project", "--project (or BARISTA_PROJECT)", IDENTITY),
+    field(
+        "barista-session-key",
+        "BARISTA_SESSION_KEY",
+        "set it to the same 32 to 128 random letters and digits each time",
+    ),
     field("filter.agent", "--agent", IDENTITY),
     field("filter.session", "--session", IDENTITY),
     field("filter.project", "--project", IDENTITY),

@@ -33,6 +33,8 @@ named! {
     pb::notification::v1::ListNotificationsResponse => "barista.notification.v1.ListNotificationsResponse",
     pb::consumer::v1::Consumer => "barista.consumer.v1.Consumer",
     pb::consumer::v1::SetAsideEvent => "barista.consumer.v1.SetAsideEvent",
+    pb::admin::v1::Backup => "barista.admin.v1.Backup",
+    pb::admin::v1::RetentionReport => "barista.admin.v1.RetentionReport",
     pb::admin::v1::ServerInfo => "barista.admin.v1.ServerInfo",
     pb::admin::v1::ServerStatus => "barista.admin.v1.ServerStatus",
 }

@@ -15,6 +15,25 @@ const MAX_PAGE: usize = 1_000;
 pub(crate) const OPEN: [NotificationState; 2] =
     [NotificationState::Pending, NotificationState::Read];
 
+/// Counts what comes after `list` in the same order, on one more page of the daemon's; says whether that was all.
+pub(crate) async fn count(
+    client: &Client,
+    filter: NotificationFilter,
+    list: &ListNotificationsResponse,
+) -> Result<(usize, bool)> {
+    let request = ListNotificationsRequest {
+        filter: Some(filter),
+        order: ListOrder::MostUrgentFirst.into(),
+        page_size: i32::try_from(MAX_PAGE).unwrap_or(i32::MAX),
+        page_token: list.next_page_token.clone(),
+    };
+    let page = client
+        .list_notifications(request)
+        .await
+        .map_err(|error| Failure::call("cannot list notifications", &error))?;
+    Ok((page.notifications.len(), page.next_page_token.is_empty()))
+}
+
 /// Lists up to `limit` notifications, the most urgent first, as one page. Its `next_page_token` says whether there are more.
 ///
 /// A page of the daemon's may be short or empty while more follow, so only an empty token ends the list.

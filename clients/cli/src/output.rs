@@ -55,7 +55,8 @@ pub(crate) enum Color {
 pub(crate) struct Output {
     /// Whether data is JSON.
     pub(crate) json: bool,
-    quiet: bool,
+    /// Whether remarks are left out.
+    pub(crate) quiet: bool,
     color: Color,
 }
 

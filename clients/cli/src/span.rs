@@ -14,6 +14,11 @@ const WEEK: u64 = 7 * DAY;
 ///
 /// A sentence for the person who typed it.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    if text.starts_with('-') {
+        return Err(format!(
+            "{text:?} is in the past; give a span from now on, such as 10m"
+        ));
+    }
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
     }

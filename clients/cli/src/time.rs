@@ -33,14 +33,20 @@ impl Clock {
             .map_or_else(|| "-".to_owned(), |time| span::short(self.since(time)))
     }
 
-    /// Date and time in the reader's zone, with how far away that is: `2026-03-01 09:30:00 (3m ago)`.
+    /// Date and time in the reader's zone, with its offset and how far away that is: `2026-03-01 09:30:00 +01:00 (3m ago)`.
+    ///
+    /// The offset and not the zone's abbreviation: several zones share one, and a reader whose `TZ` is not known must see that this is UTC.
     pub(crate) fn full(&self, time: &prost_types::Timestamp) -> String {
         let Some(time) = convert(time) else {
             return "a time out of range".to_owned();
         };
-        let text = time
-            .to_zoned(self.zone.clone())
-            .strftime("%Y-%m-%d %H:%M:%S");
+        let zoned = time.to_zoned(self.zone.clone());
+        let format = if zoned.offset().is_zero() {
+            "%Y-%m-%d %H:%M:%S UTC"
+        } else {
+            "%Y-%m-%d %H:%M:%S %:z"
+        };
+        let text = zoned.strftime(format);
         format!("{text} ({})", self.distance(time))
     }
 
@@ -57,6 +63,12 @@ impl Clock {
             "%Y-%m-%d %H:%M:%S"
         };
         time.strftime(format).to_string()
+    }
+
+    /// The time of day of the call itself.
+    pub(crate) fn present(&self) -> String {
+        let now = self.now.to_zoned(self.zone.clone());
+        now.strftime("%H:%M:%S").to_string()
     }
 
     /// `3m ago`, `in 2h` or `now`.
@@ -121,10 +133,20 @@ pub(crate) mod tests {
         assert_eq!(clock.age(Some(&at(-180))), "3m");
         assert_eq!(clock.age(Some(&at(5))), "now");
         assert_eq!(clock.age(None), "-");
-        assert_eq!(clock.full(&at(-180)), "2026-03-01 11:57:00 (3m ago)");
-        assert_eq!(clock.full(&at(7_200)), "2026-03-01 14:00:00 (in 2h)");
+        assert_eq!(clock.full(&at(-180)), "2026-03-01 11:57:00 UTC (3m ago)");
+        assert_eq!(clock.full(&at(7_200)), "2026-03-01 14:00:00 UTC (in 2h)");
         assert_eq!(clock.remaining(&at(57 * 60)), "in 57m");
         assert_eq!(clock.remaining(&at(-1)), "due");
+    }
+
+    #[test]
+    fn a_zone_is_known_by_its_name_and_its_offset_is_told() {
+        let clock = Clock {
+            zone: TimeZone::get("America/New_York").expect("the system's zones"),
+            ..noon()
+        };
+        let told = clock.full(&at(-180));
+        assert_eq!(told, "2026-03-01 06:57:00 -05:00 (3m ago)");
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! What a command that waits for a response tells meanwhile.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use barista_client::pb::admin::v1::{ServerStatus, WalLockKind};
 use barista_client::pb::error::v1::ErrorReason;
 use barista_client::pb::notification::v1::Notification;
-use barista_client::{Error, WaitNotice};
+use barista_client::{Client, Error, WaitNotice};
+use tokio::time::timeout;
 
+use crate::app::App;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{shell, text, words};
+use crate::{render, shell, text, words};
 
 /// Says what is waited for, and how to bring it about. Nobody is asked by a notice, so its wait may take for ever.
 pub(crate) fn announcement(notification: &Notification) -> String {
@@ -36,6 +41,41 @@ pub(crate) fn failure(id: i64, error: &Error) -> Failure {
     let why = "somebody deleted it from the database, so no response can come any more";
     Failure::new(Exit::NotFound, what, why)
         .next("barista ask asks again, if it still matters".to_owned())
+}
+
+/// How long a write may take before whoever waits is told what for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Waits for `write`, and says who keeps the database locked where it takes long because of that.
+pub(crate) async fn for_lock<T>(app: &App, client: &Client, write: impl Future<Output = T>) -> T {
+    let mut write = pin!(write);
+    if let Ok(written) = timeout(PATIENCE, &mut write).await {
+        return written;
+    }
+    let explained = async {
+        if let Ok(status) = client.get_status().await
+            && let Some(holder) = foreign_writer(&status)
+        {
+            app.output.note(&format!(
+                "Waiting for the database, which {holder} keeps locked."
+            ));
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        written = write => written,
+        never = explained => never,
+    }
+}
+
+/// Who else holds the write lock of a database.
+fn foreign_writer(status: &ServerStatus) -> Option<String> {
+    let locks = status
+        .databases
+        .iter()
+        .flat_map(|database| &database.wal_locks);
+    let mut others = locks.filter(|lock| !lock.is_daemon && lock.kind() == WalLockKind::Write);
+    others.next().map(render::status::holder)
 }
 
 /// Tells about a daemon that is stopped during waits, once for all of them.

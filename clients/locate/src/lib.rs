@@ -16,10 +16,14 @@ pub mod variables;
 pub const DATA_DIR_VARIABLE: &str = "BARISTA_DATA_DIR";
 /// The configuration file whose presence marks a directory as a data directory.
 pub const CONFIG_FILE: &str = "barista.toml";
-/// The directory inside the data directory that holds the socket and the locks; the only one that a sandbox needs to see.
+/// The directory inside the data directory that holds the sockets and the locks.
 pub const RUN_DIR: &str = "run";
 /// The socket's file name inside [`RUN_DIR`].
 pub const SOCKET_FILE: &str = "barista.sock";
+/// The directory inside [`RUN_DIR`] that holds the agent socket and nothing else; the only one that a sandbox needs to see.
+pub const AGENT_DIR: &str = "agent";
+/// The agent socket's file name inside [`AGENT_DIR`].
+pub const AGENT_SOCKET_FILE: &str = "agent.sock";
 /// The file inside [`RUN_DIR`] in which a running daemon publishes its socket's path.
 pub const SOCKET_PATH_FILE: &str = "socket.path";
 /// The file inside [`RUN_DIR`] that a daemon keeps locked for life; it holds the daemon's process id.
@@ -143,13 +147,35 @@ pub fn socket_path(data_dir: &Path, uid: u32) -> PathBuf {
     if path.as_os_str().len() <= MAX_SOCKET_PATH {
         return path;
     }
+    fallback_socket_dir(uid).join(format!("{}.sock", short_name(data_dir)))
+}
+
+/// The path of the agent socket of the daemon that owns `data_dir`, which must be canonical.
+///
+/// It is `run/agent/agent.sock` inside the data directory, alone in its directory, so that a sandbox can be given that and no more. Where
+/// the path is longer than [`MAX_SOCKET_PATH`], the directory is one made from a hash of the path, in [`fallback_socket_dir`].
+#[must_use]
+pub fn agent_socket_path(data_dir: &Path, uid: u32) -> PathBuf {
+    let path = data_dir
+        .join(RUN_DIR)
+        .join(AGENT_DIR)
+        .join(AGENT_SOCKET_FILE);
+    if path.as_os_str().len() <= MAX_SOCKET_PATH {
+        return path;
+    }
+    fallback_socket_dir(uid)
+        .join(format!("{}.agent", short_name(data_dir)))
+        .join(AGENT_SOCKET_FILE)
+}
+
+/// A short name for `data_dir`, made from a hash of its path.
+fn short_name(data_dir: &Path) -> String {
     let digest = Sha256::digest(data_dir.as_os_str().as_bytes());
-    let name: String = digest
+    digest
         .iter()
         .take(12)
         .map(|byte| format!("{byte:02x}"))
-        .collect();
-    fallback_socket_dir(uid).join(format!("{name}.sock"))
+        .collect()
 }
 
 /// The socket that a daemon has published in `run_dir`, the [`RUN_DIR`] of its data directory: its configuration may have put it anywhere.

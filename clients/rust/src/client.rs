@@ -153,7 +153,7 @@ impl Client {
         F: Fn(Channel, Request<Q>) -> R,
         R: Future<Output = Result<Response<A>, Status>>,
     {
-        let mut request = Request::new(request);
+        let mut request = session.sign(Request::new(request));
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
         match timeout_at(deadline, send(session.channel.clone(), request)).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),

@@ -165,15 +165,17 @@ impl Client {
         all(page).await
     }
 
-    /// Takes a change off the list of what is set aside. One that is not on it is a success.
+    /// Takes a change off the list of what is set aside.
     ///
     /// # Errors
     ///
-    /// `CONSUMER_NOT_FOUND`; `INVALID_FIELD`.
+    /// `SET_ASIDE_EVENT_NOT_FOUND`: it is not on the list, or a call whose answer was lost has taken it off already; `CONSUMER_NOT_FOUND`;
+    /// `INVALID_FIELD`.
     pub async fn discard_set_aside_event(&self, name: &str, sequence: i64) -> Result<(), Error> {
         let request = DiscardSetAsideEventRequest {
             name: name.to_owned(),
             sequence,
+            allow_missing: false,
         };
         self.call(request, |channel, request| async move {
             stub(channel).discard_set_aside_event(request).await

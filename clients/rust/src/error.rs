@@ -97,6 +97,14 @@ pub enum Error {
         /// The limit that passed.
         after: Duration,
     },
+    /// The socket is the agent socket, and there is no secret to be told apart by.
+    #[error(
+        "there is no session key for the agent socket: {reason}; set BARISTA_SESSION_KEY to a secret of 32 to 128 letters and digits"
+    )]
+    SessionKey {
+        /// Why there is none.
+        reason: String,
+    },
     /// The daemon answered with an error.
     #[error(transparent)]
     Rpc(#[from] Box<RpcError>),

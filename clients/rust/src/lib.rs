@@ -48,6 +48,11 @@
 //! * **Watches** ([`Client::watch`]) resume behind the last event: no gap, no duplicate. To resume in another process, keep
 //!   [`Watch::cursor`], or let the daemon keep it: [`Client::watch_consumer`].
 //!
+//! # Agents in sandboxes
+//!
+//! [`ConnectOptions::socket`] may name the agent socket. Then all of this works for what this client, or another with the same
+//! [`SessionKey`], has created, and everything else is refused with `AGENT_NOT_ALLOWED`.
+//!
 //! # Errors
 //!
 //! Decide on [`Error::reason`], show the [`Error`] itself: it is a sentence for people that says what to do next. What the reasons mean
@@ -65,6 +70,7 @@ mod notification;
 mod options;
 mod replace;
 mod session;
+mod session_key;
 mod target;
 mod wait;
 mod watch;
@@ -75,6 +81,7 @@ pub use client::Client;
 pub use error::{Error, FieldViolation, RpcError};
 pub use options::{Autostart, ConnectOptions};
 pub use pb::error::v1::ErrorReason;
+pub use session_key::{SESSION_KEY_VARIABLE, SessionKey};
 pub use tonic::Code;
 pub use wait::{WaitNotice, WaitOutcome};
 pub use watch::{ConsumerWatch, Watch, WatchItem};

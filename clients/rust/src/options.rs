@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::session_key::SessionKey;
+
 /// Whether a client may start the daemon where none answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Autostart {
@@ -26,6 +28,7 @@ pub enum Autostart {
 pub struct ConnectOptions {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) socket: Option<PathBuf>,
+    pub(crate) session_key: SessionKey,
     pub(crate) autostart: Autostart,
     pub(crate) connect_timeout: Duration,
     pub(crate) start_timeout: Duration,
@@ -37,6 +40,7 @@ impl Default for ConnectOptions {
         Self {
             data_dir: None,
             socket: None,
+            session_key: SessionKey::default(),
             autostart: Autostart::Allowed { daemon: None },
             connect_timeout: Duration::from_secs(5),
             start_timeout: Duration::from_secs(20),
@@ -63,6 +67,13 @@ impl ConnectOptions {
     #[must_use]
     pub fn socket(mut self, path: impl Into<Option<PathBuf>>) -> Self {
         self.socket = path.into();
+        self
+    }
+
+    /// The secret that makes notifications this client's own, where the socket is the agent socket.
+    #[must_use]
+    pub fn session_key(mut self, key: SessionKey) -> Self {
+        self.session_key = key;
         self
     }
 

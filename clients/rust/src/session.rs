@@ -9,6 +9,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
@@ -18,6 +20,7 @@ use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::pb::admin::v1::admin_service_client::AdminServiceClient;
 use crate::pb::admin::v1::{GetServerInfoRequest, ServerInfo};
+use crate::session_key::KEY_HEADER;
 use crate::target::Target;
 
 /// The largest reply that is taken, in bytes: a full page of notifications with full texts and contexts is the largest there is.
@@ -28,6 +31,8 @@ pub(crate) const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) struct Session {
     pub(crate) channel: Channel,
     pub(crate) info: Arc<ServerInfo>,
+    /// What goes with each call over the agent socket; none elsewhere.
+    key: Option<MetadataValue<Ascii>>,
     /// The process that opened the socket, where the system tells.
     pub(crate) peer: Option<i32>,
 }
@@ -81,9 +86,18 @@ impl Session {
         let info = shake_hands(target, channel.clone()).await?;
         Ok(Self {
             channel,
+            key: target.key.for_daemon(&info)?,
             info: Arc::new(info),
             peer: *peer,
         })
+    }
+
+    /// Adds what each call over this connection carries.
+    pub(crate) fn sign<T>(&self, mut request: Request<T>) -> Request<T> {
+        if let Some(key) = &self.key {
+            request.metadata_mut().insert(KEY_HEADER, key.clone());
+        }
+        request
     }
 
     /// The error for a daemon that does not serve our protocol, and why it was not replaced, where that was looked into.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::options::{Autostart, ConnectOptions};
+use crate::session_key::LazyKey;
 
 /// Where a daemon is, and how it may be started.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Target {
     pub(crate) start: Option<StartPlan>,
     pub(crate) connect_timeout: Duration,
     pub(crate) call_timeout: Duration,
+    /// What makes notifications ours where this is the agent socket.
+    pub(crate) key: LazyKey,
     uid: u32,
 }
 
@@ -44,6 +47,7 @@ impl Target {
             call_timeout,
             ..
         } = options;
+        let key = LazyKey::new(options.session_key);
         if let Some(socket) = options.socket {
             let run_dir = socket.parent().map(Path::to_owned).unwrap_or_default();
             return Ok(Self {
@@ -53,6 +57,7 @@ impl Target {
                 start: None,
                 connect_timeout,
                 call_timeout,
+                key,
                 uid,
             });
         }
@@ -82,6 +87,7 @@ impl Target {
             start,
             connect_timeout,
             call_timeout,
+            key,
             uid,
         })
     }
@@ -212,6 +218,7 @@ pub(crate) fn create_private(directory: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session_key::SessionKey;
     use std::os::unix::fs::PermissionsExt;
 
     fn target(uid: u32) -> Target {
@@ -222,6 +229,7 @@ mod tests {
             start: None,
             connect_timeout: Duration::ZERO,
             call_timeout: Duration::ZERO,
+            key: LazyKey::new(SessionKey::Fresh),
             uid,
         }
     }

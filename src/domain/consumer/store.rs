@@ -99,7 +99,11 @@ pub trait ConsumerStore: Send + Sync {
     /// Returns what a consumer has set aside after the sequence `after`, in order, at most `limit`.
     async fn list_set_aside(&self, name: &str, after: i64, limit: usize) -> Result<Vec<SetAside>>;
 
-    /// Takes a change off the list; one that is not there is no error.
+    /// Takes a change off the list.
+    ///
+    /// # Errors
+    ///
+    /// `SetAsideEventNotFound`.
     async fn discard_set_aside(&self, name: &str, sequence: i64, call: Call) -> Result<()>;
 
     /// What the consumers still need of the journal, at `call.now`.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::super::authority::Owner;
 use super::super::clock::Timestamp;
 use super::super::error::{Error, Result};
 use super::response;
@@ -74,6 +75,8 @@ pub struct Draft {
     pub default_response: String,
     /// Through what it is created.
     pub surface: String,
+    /// The agent that it belongs to, where its creator has no more authority than that.
+    pub owner: Option<Owner>,
 }
 
 /// A draft that keeps every rule, with its times.
@@ -102,6 +105,22 @@ impl NewNotification {
     pub fn expire_time(&self) -> Option<Timestamp> {
         self.expire_time
     }
+
+    /// Checks what holds only for one that does not exist yet: a repetition of an earlier request may come after its time has passed. The store calls
+    /// it when it knows that this is none.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField`.
+    pub fn check_new(&self) -> Result<()> {
+        if self
+            .expire_time
+            .is_some_and(|time| time <= self.create_time)
+        {
+            return Err(expired());
+        }
+        Ok(())
+    }
 }
 
 impl Draft {
@@ -115,7 +134,7 @@ impl Draft {
             + 256
     }
 
-    /// Checks every rule of a new notification.
+    /// Checks every rule of a new notification, but for [`NewNotification::check_new`] where it may be a repetition.
     ///
     /// # Errors
     ///
@@ -141,11 +160,15 @@ impl Draft {
             .map(|expiration| expire_time(expiration, now))
             .transpose()?;
         self.check_default_response()?;
-        Ok(NewNotification {
+        let new = NewNotification {
             draft: self,
             create_time: now,
             expire_time,
-        })
+        };
+        if new.draft.request_id.is_none() {
+            new.check_new()?;
+        }
+        Ok(new)
     }
 
     fn check_default_response(&self) -> Result<()> {
@@ -288,11 +311,12 @@ fn options(options: &[Choice]) -> Result<()> {
     Ok(())
 }
 
+fn expired() -> Error {
+    Error::invalid("expire_time", "must lie in the future")
+}
+
 fn expire_time(expiration: Expiration, now: Timestamp) -> Result<Timestamp> {
     match expiration {
-        Expiration::At(time) if time <= now => {
-            Err(Error::invalid("expire_time", "must lie in the future"))
-        }
         Expiration::At(time) if time.since(now) > MAX_TTL => {
             Err(Error::invalid("expire_time", "must be within 10 years"))
         }
@@ -336,6 +360,7 @@ mod tests {
             expiration: None,
             default_response: String::new(),
             surface: String::new(),
+            owner: None,
         }
     }
 

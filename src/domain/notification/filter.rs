@@ -1,5 +1,6 @@
 //! Which notifications are meant, and in which order.
 
+use super::super::authority::Owner;
 use super::super::change::{Change, ChangeKind};
 use super::super::word::{Vocabulary, Word};
 use super::{Notification, NotificationType, Priority, State};
@@ -55,6 +56,8 @@ pub struct Filter {
     pub session: String,
     /// Exactly this project.
     pub project: String,
+    /// What this agent has created, and nothing else; `None` for no limit.
+    pub owner: Option<Owner>,
 }
 
 impl Filter {
@@ -67,6 +70,7 @@ impl Filter {
             && names(&self.agent, &notification.agent)
             && names(&self.session, &notification.session)
             && names(&self.project, &notification.project)
+            && (self.owner.is_none() || self.owner == notification.owner)
     }
 }
 
@@ -85,11 +89,12 @@ pub struct ChangeFilter {
 
 impl ChangeFilter {
     /// Whether `change` is wanted. A deletion whose content nobody knows any more is always wanted: better one tombstone too many than
-    /// a watcher that keeps a row which is gone.
+    /// a watcher that keeps a row which is gone. But not to an agent, of which nobody knows that it may hear of it.
     #[must_use]
     pub fn matches(&self, change: &Change) -> bool {
         (self.kinds.is_empty() || self.kinds.contains(&change.kind))
-            && (!change.has_content || self.notifications.matches(&change.notification))
+            && (self.notifications.matches(&change.notification)
+                || (!change.has_content && self.notifications.owner.is_none()))
     }
 }
 
@@ -122,4 +127,64 @@ pub struct PageKey {
     pub rank: u8,
     /// Its id.
     pub id: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::authority::Authority;
+    use super::*;
+
+    /// A deletion that was only noticed afterwards: nobody knows what was deleted.
+    fn tombstone() -> Change {
+        Change {
+            sequence: 1,
+            kind: ChangeKind::Deleted,
+            time: None,
+            actor: String::new(),
+            surface: String::new(),
+            notification: Notification {
+                id: 1,
+                kind: Word::Other(String::new()),
+                priority: Word::Other(String::new()),
+                state: Word::Other(String::new()),
+                title: String::new(),
+                message: String::new(),
+                context: String::new(),
+                agent: String::new(),
+                session: String::new(),
+                project: String::new(),
+                tags: Vec::new(),
+                options: Vec::new(),
+                allow_multiple: false,
+                allow_text: false,
+                create_time: None,
+                update_time: None,
+                read_time: None,
+                close_time: None,
+                closed_by: String::new(),
+                closed_surface: String::new(),
+                expire_time: None,
+                default_response: String::new(),
+                response: None,
+                sequence: 1,
+                owner: None,
+            },
+            has_content: false,
+        }
+    }
+
+    #[test]
+    fn a_deletion_of_unknown_content_is_told_to_people_and_not_to_agents() {
+        let of = |authority: Authority| ChangeFilter {
+            notifications: Filter {
+                agent: "robin".to_owned(),
+                owner: authority.owner(),
+                ..Filter::default()
+            },
+            ..ChangeFilter::default()
+        };
+        assert!(of(Authority::Person).matches(&tombstone()));
+        let agent = Authority::Agent(Owner::new([1; Owner::BYTES]));
+        assert!(!of(agent).matches(&tombstone()));
+    }
 }

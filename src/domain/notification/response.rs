@@ -67,7 +67,8 @@ impl<'a> Rules<'a> {
     /// `InvalidField` where it is empty or too long, `ResponseNotAllowed` where the notification does not take it.
     pub fn choose(&self, field: &str, free: &str, names: &[String]) -> Result<Chosen> {
         text(field, free, MAX_MESSAGE)?;
-        if free.is_empty() && names.is_empty() {
+        // Blanks alone would close the question with an answer that nobody can see.
+        if free.trim().is_empty() && (names.is_empty() || !free.is_empty()) {
             return Err(Error::invalid(field, "must not be empty"));
         }
         for (index, name) in names.iter().enumerate() {
@@ -80,7 +81,7 @@ impl<'a> Rules<'a> {
             });
         }
         if !free.is_empty() && !self.options.is_empty() && !self.allow_text {
-            return Err(self.refusal(field, format!("must be one of: {}", self.list())));
+            return Err(self.refusal(field, self.rule()));
         }
         let options: Vec<String> = self
             .options
@@ -99,7 +100,7 @@ impl<'a> Rules<'a> {
     fn check_option(&self, index: usize, name: &str, before: &[String]) -> Result<()> {
         let field = format!("options[{index}]");
         if !self.has(name) {
-            return Err(self.refusal(&field, format!("must be one of: {}", self.list())));
+            return Err(self.refusal(&field, self.rule()));
         }
         if before.iter().any(|other| other == name) {
             return Err(Error::invalid(field, "is chosen twice"));
@@ -114,11 +115,13 @@ impl<'a> Rules<'a> {
         self.options.iter().any(|option| option.name == name)
     }
 
-    fn list(&self) -> String {
+    /// What a response must be, where it is none of the options.
+    fn rule(&self) -> String {
         if self.options.is_empty() {
-            return "nothing, as this notification offers no options; give text".to_owned();
+            return "must be left out, as this notification offers no options; give text"
+                .to_owned();
         }
-        self.names().join(", ")
+        format!("must be one of: {}", self.names().join(", "))
     }
 
     fn names(&self) -> Vec<String> {
@@ -170,10 +173,13 @@ mod tests {
         assert!(
             matches!(choose(rules, "as you like", &[]), Ok((text, none)) if text == "as you like" && none.is_empty())
         );
-        assert!(matches!(
-            choose(rules, "", &[]),
-            Err(Error::InvalidField { .. })
-        ));
+        for nothing in ["", " ", " \t\n"] {
+            let refused = choose(rules, nothing, &[]);
+            assert!(
+                matches!(&refused, Err(Error::InvalidField { field, .. }) if field == "text"),
+                "{refused:?}"
+            );
+        }
         assert!(matches!(
             choose(rules, "", &["yes"]),
             Err(Error::ResponseNotAllowed { .. })

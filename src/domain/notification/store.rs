@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::super::authority::Authority;
 use super::super::change::{Change, JournalBounds, SharedChange};
 use super::super::clock::Timestamp;
 use super::super::error::Result;
@@ -58,6 +59,8 @@ pub struct Move {
     pub transition: Transition,
     /// Who does it.
     pub actor: Actor,
+    /// On whose behalf.
+    pub authority: Authority,
 }
 
 /// Which page of which list.
@@ -109,7 +112,7 @@ pub struct Expired {
 #[async_trait]
 pub trait NotificationStore: Send + Sync {
     /// Creates all of `notifications`, or none. One whose request id was used in the last 24 hours for the same content is not created
-    /// again: the earlier one is returned in its place.
+    /// again: the earlier one is returned in its place. Request ids of different owners have nothing to do with each other.
     ///
     /// # Errors
     ///
@@ -137,7 +140,8 @@ pub trait NotificationStore: Send + Sync {
     /// `NotificationNotFound`, `NotificationClosed`, `ResponseNotAllowed`, `InvalidField`.
     async fn respond(&self, respond: Respond, call: Call) -> Result<Notification>;
 
-    /// Moves a notification to another state. One that is there already is returned unchanged.
+    /// Moves a notification to another state. One that is there already is returned unchanged, and one that the caller may not see does not
+    /// exist for it.
     ///
     /// # Errors
     ///

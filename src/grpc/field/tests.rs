@@ -106,11 +106,14 @@ fn a_filter_selects_values_in_one_order_and_words_outside_with_unspecified() {
         agent: "a".to_owned(),
         ..Default::default()
     };
-    let parsed = filter(Some(wire)).expect("valid");
+    let parsed = filter(Some(wire), Authority::Person).expect("valid");
     assert_eq!(parsed.states.values, [State::Pending, State::Read]);
     assert!(parsed.states.others);
     assert!(parsed.kinds.is_any());
-    assert_eq!(filter(None).expect("all"), Filter::default());
+    assert_eq!(
+        filter(None, Authority::Person).expect("all"),
+        Filter::default()
+    );
 }
 
 #[test]
@@ -119,7 +122,10 @@ fn unknown_numbers_are_refused_with_their_place() {
         priorities: vec![1, 99],
         ..Default::default()
     };
-    assert_eq!(refused(filter(Some(wire))), "filter.priorities[1]");
+    assert_eq!(
+        refused(filter(Some(wire), Authority::Person)),
+        "filter.priorities[1]"
+    );
     assert_eq!(refused(change_kinds(&[1, 0])), "kinds[1]");
     assert_eq!(refused(change_kinds(&[-5])), "kinds[0]");
     assert_eq!(refused(order(4)), "order");
@@ -131,16 +137,19 @@ fn a_draft_needs_a_type_and_is_normal_unless_told_otherwise() {
         r#type: 1,
         ..Default::default()
     };
-    let parsed = draft(question.clone()).expect("valid");
+    let parsed = draft(question.clone(), Authority::Person).expect("valid");
     assert_eq!(parsed.kind, NotificationType::Question);
     assert_eq!(parsed.priority, Priority::Normal);
     assert_eq!(parsed.expiration, None);
-    assert_eq!(refused(draft(Default::default())), "type");
+    assert_eq!(
+        refused(draft(Default::default(), Authority::Person)),
+        "type"
+    );
     let urgent = pb::CreateNotificationRequest {
         priority: 5,
         ..question
     };
-    assert_eq!(refused(draft(urgent)), "priority");
+    assert_eq!(refused(draft(urgent, Authority::Person)), "priority");
 }
 
 #[test]

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use http_body::Body as _;
 use tokio::net::UnixStream;
-use tonic::transport::server::Connected;
 
 use super::super::body::Polled;
 use super::super::testing::reason;
@@ -17,7 +16,11 @@ where
 {
     let (ours, _theirs) = UnixStream::pair().expect("sockets");
     let mut request = Request::new(Body::empty());
-    request.extensions_mut().insert(ours.connect_info());
+    let info = ConnectInfo {
+        door: Door::Person,
+        credentials: ours.peer_cred().ok(),
+    };
+    request.extensions_mut().insert(info);
     if let Some(timeout) = timeout {
         let timeout = http::HeaderValue::from_static(timeout);
         request.headers_mut().insert("grpc-timeout", timeout);
@@ -31,6 +34,8 @@ fn border() -> BorderLayer {
         owner: rustix::process::getuid().as_raw(),
         rpcs: TaskTracker::new(),
         drain: CancellationToken::new(),
+        agents: AgentDoor::new(1),
+        counts: Rpcs::new(),
     }
 }
 
@@ -147,7 +152,11 @@ async fn a_standard_stream_that_does_not_end_by_itself_is_ended_by_the_shutdown(
     let (ours, _theirs) = UnixStream::pair().expect("sockets");
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = http::Uri::from_static("/grpc.health.v1.Health/Watch");
-    request.extensions_mut().insert(ours.connect_info());
+    let info = ConnectInfo {
+        door: Door::Person,
+        credentials: ours.peer_cred().ok(),
+    };
+    request.extensions_mut().insert(info);
     let service = tower::service_fn(|_: Request<Body>| async {
         Ok(Response::new(Body::new(Always(|| Poll::Pending))))
     });

@@ -4,14 +4,20 @@ use super::super::testing::{Shelf, reason};
 use super::*;
 
 fn handler(shelf: &Shelf) -> Handler {
-    Handler::new(
-        Arc::clone(&shelf.notifications),
-        Arc::clone(&shelf.consumers),
-        Slots::new(1),
-        Slots::new(1),
-        TaskTracker::new(),
-        shelf.stop.clone(),
-    )
+    let limits = Limits {
+        watchers: 1,
+        waiters: 1,
+        ..Limits::default()
+    };
+    let services = shelf.services();
+    Handler::new(&services, &limits, TaskTracker::new(), shelf.stop.clone())
+}
+
+/// A request on behalf of a person, as the border lets it through.
+fn by_person<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.extensions_mut().insert(Authority::Person);
+    request
 }
 
 fn question(title: &str) -> pb::CreateNotificationRequest {
@@ -24,7 +30,7 @@ fn question(title: &str) -> pb::CreateNotificationRequest {
 }
 
 async fn create(handler: &Handler, title: &str) -> i64 {
-    let reply = handler.create_notification(Request::new(question(title)));
+    let reply = handler.create_notification(by_person(question(title)));
     let notification = reply.await.expect("created").into_inner().notification;
     notification.expect("a notification").id
 }
@@ -47,19 +53,18 @@ async fn a_question_is_created_answered_and_tells_its_history() {
         surface: "cli".to_owned(),
         ..Default::default()
     };
-    let answered = handler.respond_notification(Request::new(respond("yes")));
+    let answered = handler.respond_notification(by_person(respond("yes")));
     let answered = answered.await.expect("answered").into_inner().notification;
     let answered = answered.expect("a notification");
     assert_eq!(answered.state(), pb::NotificationState::Responded);
     assert_eq!(answered.response.expect("a response").text, "yes");
-    let late = handler.respond_notification(Request::new(respond("no")));
+    let late = handler.respond_notification(by_person(respond("no")));
     let refusal = late.await.expect_err("closed");
     assert_eq!(reason(&refusal), "NOTIFICATION_CLOSED");
-    let history =
-        handler.list_notification_events(Request::new(pb::ListNotificationEventsRequest {
-            id,
-            ..Default::default()
-        }));
+    let history = handler.list_notification_events(by_person(pb::ListNotificationEventsRequest {
+        id,
+        ..Default::default()
+    }));
     let history = history.await.expect("a history").into_inner();
     let kinds: Vec<_> = history
         .events
@@ -80,6 +85,7 @@ async fn a_history_comes_in_pages_without_a_gap() {
             id,
             transition,
             actor: field::actor(String::new(), String::new()),
+            authority: Authority::Person,
         };
         handler.move_to(change, None).await.expect("moved");
     }
@@ -91,7 +97,7 @@ async fn a_history_comes_in_pages_without_a_gap() {
             page_size: 1,
             page_token: token,
         };
-        let page = handler.list_notification_events(Request::new(request));
+        let page = handler.list_notification_events(by_person(request));
         let page = page.await.expect("a page").into_inner();
         sequences.extend(page.events.iter().map(|event| event.sequence));
         token = page.next_page_token;
@@ -112,7 +118,7 @@ async fn a_list_comes_in_pages_whose_tokens_fit_the_same_filter_only() {
             agent: agent.to_owned(),
             ..Default::default()
         };
-        Request::new(pb::ListNotificationsRequest {
+        by_person(pb::ListNotificationsRequest {
             filter: Some(filter),
             page_size: 2,
             page_token: page_token.to_owned(),
@@ -145,7 +151,7 @@ async fn a_bad_notification_in_a_batch_is_named_and_nothing_is_created() {
         let request = pb::BatchCreateNotificationsRequest {
             requests: vec![question("fine"), bad],
         };
-        let refusal = handler.batch_create_notifications(Request::new(request));
+        let refusal = handler.batch_create_notifications(by_person(request));
         assert_eq!(field_of(&refusal.await.expect_err("refused")), field);
     }
     assert_eq!(
@@ -160,18 +166,18 @@ async fn a_wait_ends_with_the_answer() {
     let handler = handler(&shelf);
     let id = create(&handler, "Deploy?").await;
     let request = pb::WaitNotificationRequest { id, timeout: None };
-    let mut wait = Box::pin(handler.wait_notification(Request::new(request)));
+    let mut wait = Box::pin(handler.wait_notification(by_person(request)));
     // Until the wait is registered.
     while shelf.notifications.feed().waiters() == 0 {
         assert!(futures_util::poll!(&mut wait).is_pending());
     }
-    let refusal = handler.wait_notification(Request::new(request)).await;
+    let refusal = handler.wait_notification(by_person(request)).await;
     assert_eq!(reason(&refusal.expect_err("one slot")), "TOO_MANY_STREAMS");
     let dismiss = pb::DismissNotificationRequest {
         id,
         ..Default::default()
     };
-    let dismissed = handler.dismiss_notification(Request::new(dismiss)).await;
+    let dismissed = handler.dismiss_notification(by_person(dismiss)).await;
     dismissed.expect("dismissed");
     let waited = wait.await.expect("ended").into_inner().notification;
     let state = waited.expect("a notification").state();
@@ -185,7 +191,7 @@ async fn a_wait_of_zero_answers_at_once_and_a_negative_one_is_refused() {
     let id = create(&handler, "Deploy?").await;
     let wait = |seconds| {
         let timeout = Some(prost_types::Duration { seconds, nanos: 0 });
-        handler.wait_notification(Request::new(pb::WaitNotificationRequest { id, timeout }))
+        handler.wait_notification(by_person(pb::WaitNotificationRequest { id, timeout }))
     };
     let open = wait(0).await.expect("at once").into_inner().notification;
     let state = open.expect("a notification").state();
@@ -203,7 +209,7 @@ async fn a_wait_has_a_default_and_a_limit() {
         tokio::time::pause();
         let start = tokio::time::Instant::now();
         let request = pb::WaitNotificationRequest { id, timeout };
-        let reply = handler.wait_notification(Request::new(request)).await;
+        let reply = handler.wait_notification(by_person(request)).await;
         assert!(reply.is_ok());
         assert_eq!(start.elapsed().as_secs(), expected);
         tokio::time::resume();
@@ -217,7 +223,7 @@ async fn a_shutdown_ends_a_wait() {
     let id = create(&handler, "Deploy?").await;
     shelf.stop.cancel();
     let request = pb::WaitNotificationRequest { id, timeout: None };
-    let status = handler.wait_notification(Request::new(request)).await;
+    let status = handler.wait_notification(by_person(request)).await;
     let status = status.expect_err("stopping");
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(reason(&status), "SHUTTING_DOWN");

@@ -326,9 +326,13 @@ pub(crate) async fn what_is_set_aside_is_kept_and_acknowledged_at_once(stores: S
         list(2, 1).await.expect("a page"),
         std::slice::from_ref(&four)
     );
-    for _ in 0..2 {
-        let discarded = stores.consumers.discard_set_aside("bell", 2, call(5));
-        discarded.await.expect("discarded");
+    for is_there in [true, false] {
+        let discarded = stores.consumers.discard_set_aside("bell", 2, call(5)).await;
+        match discarded {
+            Ok(()) => assert!(is_there),
+            Err(Error::SetAsideEventNotFound { sequence: 2, .. }) => assert!(!is_there),
+            other => panic!("{other:?}"),
+        }
         assert_eq!(
             list(0, 10).await.expect("a list"),
             std::slice::from_ref(&four)

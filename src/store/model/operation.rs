@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use uuid::Uuid;
 
+use crate::domain::authority::Authority;
 use crate::domain::clock::Timestamp;
 use crate::domain::notification::draft::{Draft, Expiration};
 use crate::domain::notification::filter::{Filter, Order, Selection};
@@ -147,6 +148,7 @@ fn movement() -> impl Strategy<Value = Move> {
         id,
         transition,
         actor: actor(who),
+        authority: Authority::Person,
     })
 }
 
@@ -217,6 +219,7 @@ pub(super) fn draft(content: &Content) -> Draft {
         expiration: content.expires_after.map(after),
         default_response: if has_default { "no" } else { "" }.to_owned(),
         surface: "test".to_owned(),
+        owner: None,
     }
 }
 
@@ -252,6 +255,7 @@ pub(super) fn ask(draft: &Draft, id: i64, now: Timestamp) -> Notification {
         default_response: draft.default_response.clone(),
         response: None,
         sequence: 0,
+        owner: draft.owner,
     }
 }
 

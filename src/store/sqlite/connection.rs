@@ -12,6 +12,9 @@ use super::failure::OpenError;
 const OLDEST_LIBRARY: (i32, &str) = (3_051_003, "3.51.3");
 /// How long a connection waits for another process's lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the opening of a file waits for one. Clients give a daemon 5 s to answer: they should hear who holds the lock, and not that the daemon is
+/// stuck.
+pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
 /// Statements that a connection keeps prepared; rusqlite's 16 is fewer than the writer needs.
 const CACHED_STATEMENTS: usize = 64;
 
@@ -41,6 +44,11 @@ pub(super) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, Ope
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     configure(&connection, cache_kib).map_err(sqlite)?;
+    connection.busy_timeout(OPEN_TIMEOUT).map_err(sqlite)?;
+    // Only a file without tables takes this, and only before it gets its log: so that retention can give pages back. An older one keeps what it has.
+    connection
+        .execute_batch("PRAGMA auto_vacuum = INCREMENTAL")
+        .map_err(sqlite)?;
     let settings: [(&'static str, &'static str, &'static str); 4] = [
         ("journal_mode", "PRAGMA journal_mode = WAL", "wal"),
         (
@@ -66,6 +74,7 @@ pub(super) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, Ope
             });
         }
     }
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
     Ok(connection)
 }
 

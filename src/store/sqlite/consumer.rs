@@ -288,10 +288,11 @@ impl Scene<'_> {
             .connection
             .prepare_cached("DELETE FROM set_aside WHERE consumer_id = ?1 AND seq = ?2")?
             .execute((id, sequence))?;
-        if removed > 0 {
-            self.count_set_aside(id)?;
+        if removed == 0 {
+            let name = name.to_owned();
+            return Err(Error::SetAsideEventNotFound { name, sequence }.into());
         }
-        Ok(())
+        Ok(self.count_set_aside(id)?)
     }
 
     fn count_set_aside(self, id: i64) -> rusqlite::Result<()> {

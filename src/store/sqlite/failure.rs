@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
+use crate::data_dir::Quoted;
 use crate::domain::error::Error;
 
 /// Why a database cannot be opened.
@@ -32,7 +33,7 @@ pub enum OpenError {
         known: i64,
     },
     /// An upgrade failed, and was undone.
-    #[error("{file} could not be upgraded to schema version {version}, and is as it was: {source}")]
+    #[error("{file} could not be upgraded to schema version {version}, and is as it was: {}", brief(.source))]
     Upgrade {
         /// The file.
         file: String,
@@ -40,6 +41,14 @@ pub enum OpenError {
         version: i64,
         /// Why.
         source: rusqlite::Error,
+    },
+    /// It belongs to another program.
+    #[error("{file} holds {foreign}; {}", foreign_remedy())]
+    Foreign {
+        /// The file.
+        file: String,
+        /// What is wrong with its table.
+        foreign: String,
     },
     /// A setting that durability depends on did not take effect.
     #[error(
@@ -57,7 +66,7 @@ pub enum OpenError {
     },
     /// The file is damaged.
     #[error(
-        "{file} is damaged: {finding}; restore a backup, or salvage it with the sqlite3 shell's .recover"
+        "{file} is damaged: {finding}; restore a backup, or salvage it: `barista doctor` says how"
     )]
     Damaged {
         /// The file.
@@ -70,11 +79,13 @@ pub enum OpenError {
     Refused(String),
     /// Another process kept it locked.
     #[error(
-        "{file} is locked by another process; let it finish, or end it (fuser {file} names it), and start again"
+        "{file} is locked by {holder}, and has to be changed before it can be served; let that finish, or end it, and start again"
     )]
     Locked {
         /// The file.
         file: String,
+        /// Who holds the lock, as far as the system tells.
+        holder: String,
     },
     /// There is no space for it.
     #[error("there is no space on the disk for {file}; free some, and start again")]
@@ -98,12 +109,28 @@ pub enum OpenError {
     Pool(String),
 }
 
+/// What to do about a file of another program.
+pub(super) const fn foreign_remedy() -> &'static str {
+    "name another data directory with --data-dir, or move the file away if nobody needs it"
+}
+
+/// What SQLite says, without the statement that it says it about: a trigger takes a page.
+fn brief(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    }
+}
+
 impl OpenError {
     /// The error for what SQLite said about the database at `path`.
     pub(super) fn of(path: &Path, source: rusqlite::Error) -> Self {
         let file = path.display().to_string();
         match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { file },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked {
+                holder: format!("another process (fuser {} names it)", Quoted(path)),
+                file,
+            },
             Some(ErrorCode::DiskFull) => Self::Full { file },
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged {
                 file,

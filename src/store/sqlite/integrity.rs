@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
+use super::failure::foreign_remedy;
 use super::row::parse_time;
-use super::schema::{Expected, NOTIFICATIONS, VERSION_LOST, lost_version, version, version_number};
+use super::schema::{
+    Expected, NOTIFICATIONS, VERSION_LOST, foreign, lost_version, version, version_number,
+};
 use crate::domain::admin::{IntegrityDepth, IntegrityKind};
 use crate::domain::clock::Timestamp;
 
@@ -95,22 +98,61 @@ fn schema(
     let (found, known) = (version(connection)?, version_number(NOTIFICATIONS.len()));
     if found > known {
         let text = format!(
-            "it has schema version {found}, and this release knows only {known}: a newer release has used it"
+            "it has schema version {found}, and this release knows only {known}: a newer release has used it; install that release, or name another data directory with --data-dir"
         );
         findings.push((IntegrityKind::Unusable, text));
     }
     if lost_version(connection, found)? {
         findings.push((IntegrityKind::Damage, VERSION_LOST.to_owned()));
     }
+    if let Some(foreign) = foreign(connection, found)? {
+        let text = format!("it holds {foreign}; {}", foreign_remedy());
+        findings.push((IntegrityKind::Unusable, text));
+    }
     // An older one is upgraded at the next start, and what it lacks until then is no defect.
     if found == known {
-        let missing = Expected::of(NOTIFICATIONS)?.missing(connection)?;
-        findings.extend(missing.into_iter().map(|name| {
-            let text = format!("the {name} is missing or changed");
-            (IntegrityKind::Schema, text)
-        }));
+        findings.extend(missing(&Expected::of(NOTIFICATIONS)?.missing(connection)?));
     }
     Ok(())
+}
+
+/// What is told of the objects that are missing: in one sentence, as they mostly go together. A table is another matter: it took its rows along.
+fn missing(names: &[String]) -> Vec<(IntegrityKind, String)> {
+    let (tables, others): (Vec<&str>, Vec<&str>) = names
+        .iter()
+        .map(String::as_str)
+        .partition(|name| name.starts_with("table "));
+    let mut findings = Vec::new();
+    if !tables.is_empty() {
+        let text = format!(
+            "the {} is missing, and all its rows are gone: the daemon makes it anew, and empty, at its next start at the latest",
+            tables.join(", the ")
+        );
+        findings.push((IntegrityKind::Damage, text));
+    }
+    // The columns of a missing table are missing, too, as everybody knows.
+    let lost = |name: &&str| {
+        let table = name
+            .strip_prefix("column ")
+            .and_then(|name| name.split('.').next());
+        table.is_none_or(|table| {
+            !tables
+                .iter()
+                .any(|lost| lost.ends_with(&format!(" {table}")))
+        })
+    };
+    let others: Vec<&str> = others.into_iter().filter(lost).collect();
+    let text = match others.as_slice() {
+        [] => return findings,
+        [one] => format!("the {one} is missing or changed"),
+        many => format!(
+            "{} parts of the schema are missing or changed: {}",
+            many.len(),
+            many.join(", ")
+        ),
+    };
+    findings.push((IntegrityKind::Schema, text));
+    findings
 }
 
 /// Whether the last change of the journal is from the future.

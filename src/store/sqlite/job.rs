@@ -77,7 +77,7 @@ where
     }
 
     fn run(&mut self, connection: &Connection) -> std::result::Result<(), Failure> {
-        // The savepoint around this undoes whatever a panic leaves half-done.
+        // Whatever a panic leaves half-done is undone, with the batch or with a savepoint around this job.
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.work)(connection)));
         let value = outcome.map_err(|_| Error::Internal("a write panicked".to_owned()))??;
         self.outcome = Some(value);

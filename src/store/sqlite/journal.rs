@@ -8,13 +8,14 @@ use super::failure::Failure;
 use super::row::{self, CONTENT, COURSE, columns};
 use crate::domain::change::{Change, ChangeKind, JournalBounds, SharedChange};
 use crate::domain::error::Error;
+use crate::domain::notification::Notification;
 use crate::domain::word::Vocabulary;
 
 /// A change, with what its notification was like right after it: the columns of the journal, and the contents that were kept when they
 /// changed later, or else those that the notification has now. `{}` stands for the condition.
 static CHANGES: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT c.seq, c.notification_id, c.kind, c.at, c.actor, c.surface, h.id IS NOT NULL, n.id IS NOT NULL, {}, {}, {}
+        "SELECT c.seq, c.notification_id, c.kind, c.at, c.actor, c.surface, h.id IS NOT NULL, n.id IS NOT NULL, {}, {}, {}, n.owner
            FROM changes c
            LEFT JOIN notifications n ON n.id = c.notification_id
            LEFT JOIN change_contents h ON h.id = (
@@ -45,6 +46,7 @@ const MAX_BYTES: usize = 2 * 1024 * 1024;
 const FIRST_COURSE: usize = 8;
 const LIVE_CONTENT: usize = FIRST_COURSE + COURSE.len();
 const KEPT_CONTENT: usize = LIVE_CONTENT + CONTENT.len();
+const OWNER: usize = KEPT_CONTENT + CONTENT.len();
 
 fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
     let sequence = row.get(0)?;
@@ -55,13 +57,19 @@ fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
     let kept: bool = row.get(6)?;
     let live: bool = row.get(7)?;
     let content = if kept { KEPT_CONTENT } else { LIVE_CONTENT };
+    let notification = row::notification(row, id, sequence, content, FIRST_COURSE)?;
+    // What a row said before direct tooling changed it belongs to nobody: it may have been another row with the same id.
+    let owner = if kept { None } else { row::owner(row, OWNER)? };
     Ok(Change {
         sequence,
         kind,
         time: row::time(row, 3)?,
         actor: row::text(row, 4)?,
         surface: row::text(row, 5)?,
-        notification: row::notification(row, id, sequence, content, FIRST_COURSE)?,
+        notification: Notification {
+            owner,
+            ..notification
+        },
         has_content: kept || live,
     })
 }

@@ -53,6 +53,19 @@ pub(super) fn begin_at_once(connection: &Connection) -> rusqlite::Result<bool> {
     try_for(connection, Duration::ZERO, || false)
 }
 
+/// Waits until nobody else holds the lock on a file that is being opened, for as long as `patience`; says whether nobody does. Somebody else may take
+/// it right after.
+pub(super) fn wait_until_free(
+    connection: &Connection,
+    patience: Duration,
+) -> rusqlite::Result<bool> {
+    let is_free = try_for(connection, patience, || true)?;
+    if is_free {
+        execute(connection, "ROLLBACK")?;
+    }
+    Ok(is_free)
+}
+
 /// Tries to begin until `patience` is over, or nobody wants it any more.
 fn try_for(
     connection: &Connection,

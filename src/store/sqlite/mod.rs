@@ -1,5 +1,6 @@
 //! SQLite: one writer thread for each file, readers beside it, and a journal that triggers fill.
 
+mod backup;
 mod batch;
 mod checkpoint;
 mod connection;
@@ -13,9 +14,11 @@ mod journal;
 mod list;
 mod lock;
 mod notification;
+mod offline;
 mod opened;
 mod readers;
 mod reconcile;
+mod retention;
 mod row;
 mod schema;
 mod store;
@@ -27,4 +30,5 @@ mod writer;
 pub use connection::backend_version;
 pub use failure::OpenError;
 pub use inspect::{InspectError, Inspection, inspect};
+pub use offline::{BackupContents, GivenOut, examine_backup, given_out, prepare_restored, rebuild};
 pub use store::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};

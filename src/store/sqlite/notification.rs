@@ -10,6 +10,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use super::failure::Failure;
 use super::journal;
 use super::row::{self, CONTENT, COURSE, columns, format_time, some};
+use crate::domain::authority::{Authority, Owner};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Error;
 use crate::domain::notification::draft::{Draft, Expiration, NewNotification};
@@ -23,7 +24,7 @@ const REQUEST_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT (SELECT coalesce(max(seq), 0) FROM changes WHERE notification_id = n.id), {}, {}
+        "SELECT (SELECT coalesce(max(seq), 0) FROM changes WHERE notification_id = n.id), {}, {}, n.owner
            FROM notifications n WHERE n.id = ?1",
         columns("n", &CONTENT),
         columns("n", &COURSE),
@@ -35,13 +36,25 @@ pub(super) fn fetch(connection: &Connection, id: i64) -> rusqlite::Result<Option
     connection
         .prepare_cached(&SELECT)?
         .query_row([id], |row| {
-            row::notification(row, id, row.get(0)?, 1, 1 + CONTENT.len())
+            let course = 1 + CONTENT.len();
+            let notification = row::notification(row, id, row.get(0)?, 1, course)?;
+            let owner = row::owner(row, course + COURSE.len())?;
+            Ok(Notification {
+                owner,
+                ..notification
+            })
         })
         .optional()
 }
 
-fn require(connection: &Connection, id: i64) -> Result<Notification, Failure> {
-    fetch(connection, id)?.ok_or(Failure::Domain(Error::NotificationNotFound { id }))
+fn require(
+    connection: &Connection,
+    id: i64,
+    authority: Authority,
+) -> Result<Notification, Failure> {
+    fetch(connection, id)?
+        .filter(|notification| authority.may_see(notification.owner))
+        .ok_or(Failure::Domain(Error::NotificationNotFound { id }))
 }
 
 /// Creates a notification, or returns what an earlier call with the same request id made.
@@ -51,25 +64,25 @@ pub(super) fn create(
 ) -> Result<Notification, Failure> {
     let digest = new.draft().request_id.map(|_| digest(new.draft()));
     if let (Some(request_id), Some(digest)) = (new.draft().request_id, &digest)
-        && let Some((id, earlier)) = earlier(connection, request_id.as_bytes(), new.create_time())?
+        && let Some((id, earlier)) = earlier(connection, request_id.as_bytes(), new)?
     {
         if earlier.as_deref() != Some(digest) {
             return Err(Error::RequestIdReused { request_id, id }.into());
         }
-        return require(connection, id);
+        return require(connection, id, Authority::Person);
     }
+    new.check_new()?;
     insert(connection, new, digest.as_deref())?;
     let id = connection.last_insert_rowid();
     Ok(created(new, id, journal::last(connection)?))
 }
 
-/// OR FAIL: the default would have SQLite copy each page before the statement changes it, to undo the statement alone. Here whatever fails
-/// is undone with its transaction or savepoint, see `batch.rs`.
-const INSERT: &str = "INSERT OR FAIL INTO notifications (type, priority, title, message, context, status, created_at, updated_at, agent,
+const INSERT: &str = "INSERT INTO notifications (type, priority, title, message, context, status, created_at, updated_at, agent,
         session, project, tags, options, allow_multiple, allow_text, expires_at, default_response, created_surface, request_id,
-        request_digest)
+        request_digest, owner)
     VALUES (:type, :priority, :title, :message, :context, 'pending', :now, :now, :agent, :session, :project, :tags, :options,
-        :multiple, :text, :expires, :default, :surface, :request, :digest)";
+        :multiple, :text, :expires, :default, :surface, :request, :digest,
+        :owner)";
 
 fn insert(
     connection: &Connection,
@@ -95,9 +108,11 @@ fn insert(
             ":text": draft.allow_text.then_some(1),
             ":expires": new.expire_time().map(format_time),
             ":default": some(&draft.default_response),
-            ":surface": some(&draft.surface),
+            // Never NULL: that is how the journal knows who writes.
+            ":surface": draft.surface,
             ":request": draft.request_id.as_ref().map(|id| id.as_bytes().as_slice()),
             ":digest": digest,
+            ":owner": draft.owner.as_ref().map(Owner::as_bytes),
         })
         .map(drop)
 }
@@ -130,23 +145,26 @@ fn created(new: &NewNotification, id: i64, sequence: i64) -> Notification {
         default_response: draft.default_response.clone(),
         response: None,
         sequence,
+        owner: draft.owner,
     }
 }
 
-/// What a request id was used for within its memory: the notification, and the digest of its content.
+/// What the owner of `new` has used a request id for within its memory: the notification, and the digest of its content.
 fn earlier(
     connection: &Connection,
     request_id: &[u8],
-    now: Timestamp,
+    new: &NewNotification,
 ) -> rusqlite::Result<Option<(i64, Option<Vec<u8>>)>> {
     let found = connection
         .prepare_cached(
-            "SELECT id, request_digest, created_at FROM notifications WHERE request_id = ?1 ORDER BY id DESC LIMIT 1",
+            "SELECT id, request_digest, created_at FROM notifications WHERE request_id = ?1 AND owner IS ?2 ORDER BY id DESC LIMIT 1",
         )?
-        .query_row([request_id], |row| Ok((row.get(0)?, row.get(1)?, row::time(row, 2)?)))
+        .query_row((request_id, new.draft().owner.as_ref().map(Owner::as_bytes)), |row| Ok((row.get(0)?, row.get(1)?, row::time(row, 2)?)))
         .optional()?;
     Ok(found
-        .filter(|(_, _, created)| created.is_none_or(|created| now.since(created) < REQUEST_MEMORY))
+        .filter(|(_, _, created)| {
+            created.is_none_or(|created| new.create_time().since(created) < REQUEST_MEMORY)
+        })
         .map(|(id, digest, _)| (id, digest)))
 }
 
@@ -188,7 +206,7 @@ fn digest(draft: &Draft) -> Vec<u8> {
     hash.finish128().as_bytes().to_vec()
 }
 
-const RESPOND: &str = "UPDATE OR FAIL notifications
+const RESPOND: &str = "UPDATE notifications
        SET status = 'responded', user_response = :text, response_options = :options, updated_at = :now, closed_at = :now,
            closed_by = :by, closed_surface = :surface, response_request_id = :request
      WHERE id = :id AND status IN ('pending', 'read')";
@@ -199,7 +217,7 @@ pub(super) fn respond(
     respond: &Respond,
     call: Call,
 ) -> Result<Notification, Failure> {
-    let before = require(connection, respond.id)?;
+    let before = require(connection, respond.id, Authority::Person)?;
     if before.state == Word::Known(State::Responded) && repeats(connection, &before, respond)? {
         return Ok(before);
     }
@@ -261,13 +279,13 @@ fn repeats(
     Ok(same && respond.actor.name == response.responder)
 }
 
-const READ: &str = "UPDATE OR FAIL notifications
+const READ: &str = "UPDATE notifications
        SET status = 'read', updated_at = :now, read_at = coalesce(read_at, :now), read_by = :by, read_surface = :surface
      WHERE id = :id AND status = 'pending'";
-const DISMISS: &str = "UPDATE OR FAIL notifications
+const DISMISS: &str = "UPDATE notifications
        SET status = 'dismissed', updated_at = :now, closed_at = :now, closed_by = :by, closed_surface = :surface
      WHERE id = :id AND status IN ('pending', 'read')";
-const CANCEL: &str = "UPDATE OR FAIL notifications
+const CANCEL: &str = "UPDATE notifications
        SET status = 'cancelled', updated_at = :now, closed_at = :now, closed_by = :by, closed_surface = :surface
      WHERE id = :id AND status IN ('pending', 'read')";
 
@@ -277,7 +295,7 @@ pub(super) fn transition(
     change: &Move,
     call: Call,
 ) -> Result<Notification, Failure> {
-    let before = require(connection, change.id)?;
+    let before = require(connection, change.id, change.authority)?;
     let (sql, to) = match change.transition {
         Transition::Read => (READ, State::Read),
         Transition::Dismiss => (DISMISS, State::Dismissed),
@@ -297,7 +315,7 @@ pub(super) fn transition(
         ":id": change.id,
     })?;
     expect_one(changed, change.id)?;
-    require(connection, change.id)
+    require(connection, change.id, change.authority)
 }
 
 /// The row was open when it was read in this transaction, so anything else is a defect.
@@ -311,7 +329,7 @@ fn expect_one(changed: usize, id: i64) -> Result<(), Failure> {
 // Left to itself the planner prefers the index by state, and sorts all that is open.
 // Direct tooling may write another format, which sorts elsewhere: "2025-10-09 23:00" comes before "2025-10-09T01:00", and an empty text
 // before everything. So julianday reads it too: nothing expires early, and what is no time never does.
-const DUE: &str = "UPDATE OR FAIL notifications
+const DUE: &str = "UPDATE notifications
        SET status = 'expired', updated_at = :now, closed_at = :now, user_response = default_response
      WHERE id IN (SELECT id FROM notifications INDEXED BY idx_barista_expiry
                    WHERE expires_at IS NOT NULL AND status IN ('pending', 'read') AND expires_at <= :now
@@ -405,28 +423,5 @@ mod tests {
                 "{sql}: {plan}"
             );
         }
-    }
-
-    #[test]
-    fn an_insert_calls_no_function_and_so_copies_no_pages() {
-        let mut connection = Connection::open_in_memory().expect("a database");
-        migrate(&mut connection, std::path::Path::new("test"), NOTIFICATIONS).expect("a schema");
-        let mut statement = connection
-            .prepare(&format!("EXPLAIN {INSERT}"))
-            .expect("a program");
-        let count = statement.parameter_count();
-        let codes: Vec<String> = statement
-            .query_map(rusqlite::params_from_iter(vec![1; count]), |row| row.get(1))
-            .expect("a program")
-            .collect::<Result<_, _>>()
-            .expect("a program");
-        // The triggers' programs are among them.
-        assert!(codes.iter().any(|code| code == "Program"), "{codes:?}");
-        assert!(
-            codes
-                .iter()
-                .all(|code| !code.ends_with("Function") && !code.ends_with("Func")),
-            "{codes:?}"
-        );
     }
 }

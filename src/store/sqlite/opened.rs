@@ -1,17 +1,24 @@
 //! The open database, as the writer has it.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
 use super::batch::execute;
-use super::connection::open_writer;
-use super::failure::OpenError;
+use super::checkpoint;
+use super::connection::{OPEN_TIMEOUT, open_writer};
+use super::failure::{OpenError, Severity, severity};
 use super::journal;
-use super::schema::{Expected, NOTIFICATIONS, migrate};
+use super::lock;
+use super::schema::{Expected, NOTIFICATIONS, migrate, version, version_number};
 use super::store::Options;
 use super::writer::Opening;
-use crate::data_dir::{DataDirError, DatabaseFile, DatabasePath, FileIdentity};
+use crate::data_dir::{DataDirError, DatabaseFile, DatabasePath, FileIdentity, Quoted};
+use crate::domain::admin::{CheckpointMode, CheckpointOutcome, WalLock, WalLockKind};
 use crate::failpoint::failpoint;
 
+/// How long the opening of a file waits for the write lock before it tries to do without.
+const FIRST_PATIENCE: Duration = Duration::from_millis(500);
 /// A version that SQLite never reports: whatever it says next is news.
 const UNSEEN: i64 = -1;
 
@@ -24,6 +31,8 @@ pub(super) struct Open {
     data_version: i64,
     /// `PRAGMA schema_version`: another value means that somebody has changed the schema.
     schema_version: i64,
+    /// Both, as they were before the transaction that is open.
+    seen_before: (i64, i64),
 }
 
 impl Open {
@@ -40,10 +49,9 @@ impl Open {
         main
     }
 
-    /// Makes whatever others have committed news again: it was noticed in a transaction that was undone.
+    /// Makes what others had committed news again that was noticed in a transaction which was undone.
     pub(super) fn forget_others(&mut self) {
-        self.data_version = UNSEEN;
-        self.schema_version = UNSEEN;
+        (self.data_version, self.schema_version) = self.seen_before;
     }
 
     pub(super) fn others_committed(&self) -> rusqlite::Result<bool> {
@@ -52,6 +60,7 @@ impl Open {
 
     /// Looks, inside the transaction, for what others have committed since the last one, and puts back what they took from the schema.
     pub(super) fn notice_others(&mut self, expected: &Expected) -> rusqlite::Result<bool> {
+        self.seen_before = (self.data_version, self.schema_version);
         let data_version = pragma(&self.connection, "PRAGMA data_version")?;
         if data_version == self.data_version {
             return Ok(false);
@@ -93,14 +102,22 @@ pub(super) fn open_file(
     expected: &Expected,
 ) -> Result<(Open, i64, Opening), OpenError> {
     let path = options.path.path();
+    let failed = |source| OpenError::of(path, source);
     let mut connection = open_writer(path, options.cache_kib)?;
-    let schema_version = migrate(&mut connection, path, NOTIFICATIONS)?;
-    let prepared = prepare(&connection, expected).map_err(|source| OpenError::of(path, source))?;
+    let (schema_version, prepared) = match beside(&connection, options, expected)? {
+        Some(prepared) => (version(&connection).map_err(failed)?, prepared),
+        None => {
+            let version = migrate(&mut connection, path, NOTIFICATIONS)?;
+            let prepared = prepare(&connection, expected).map_err(failed)?;
+            (version, prepared)
+        }
+    };
     let open = Open {
         files: identify(&options.path)?,
         connection,
         data_version: prepared.data_version,
         schema_version: prepared.schema_version,
+        seen_before: (prepared.data_version, prepared.schema_version),
     };
     let opening = Opening {
         main: open.main(),
@@ -108,6 +125,95 @@ pub(super) fn open_file(
         schema_version,
     };
     Ok((open, prepared.head, opening))
+}
+
+/// Prepares a file whose write lock another process keeps, where nothing has to be written first: then reads can be served until it lets go. `None` where the
+/// lock is free.
+///
+/// # Errors
+///
+/// `OpenError::Locked` where something has to be written first, and the lock does not come free.
+fn beside(
+    connection: &Connection,
+    options: &Options,
+    expected: &Expected,
+) -> Result<Option<Prepared>, OpenError> {
+    let path = options.path.path();
+    let failed = |source| OpenError::of(path, source);
+    if lock::wait_until_free(connection, FIRST_PATIENCE).map_err(failed)? {
+        return Ok(None);
+    }
+    let holder = holder(options);
+    match glance(connection, expected) {
+        Ok(Some(prepared)) => {
+            tracing::warn!(
+                holder,
+                "another process keeps the database locked; reads are served, and writes wait for it"
+            );
+            return Ok(Some(prepared));
+        }
+        Err(error) if severity(&error) != Severity::Busy => return Err(failed(error)),
+        Ok(None) | Err(_) => {}
+    }
+    tracing::warn!(
+        holder,
+        "another process keeps the database locked; waiting, as it has to be changed first"
+    );
+    if lock::wait_until_free(connection, OPEN_TIMEOUT - FIRST_PATIENCE).map_err(failed)? {
+        return Ok(None);
+    }
+    let file = path.display().to_string();
+    Err(OpenError::Locked { file, holder })
+}
+
+/// Who holds the write lock, for people.
+fn holder(options: &Options) -> String {
+    let holders = (options.surroundings.wal_locks)();
+    let found = holders.iter().find(|lock| lock.kind == WalLockKind::Write);
+    match found {
+        Some(WalLock { pid, command, .. }) if *pid > 0 => {
+            let command = if command.is_empty() {
+                "a program"
+            } else {
+                command
+            };
+            format!("{command} (process {pid}; to end it: kill {pid})")
+        }
+        _ => format!(
+            "another process (fuser {} names it)",
+            Quoted(options.path.path())
+        ),
+    }
+}
+
+/// What is known of a file without writing to it; `None` where something has to be written.
+///
+/// What others have committed may not be synced yet, and nobody may be told before it is. A checkpoint that moves all of the log syncs it, and
+/// needs no write lock.
+fn glance(connection: &Connection, expected: &Expected) -> rusqlite::Result<Option<Prepared>> {
+    let is_newest = version(connection)? == version_number(NOTIFICATIONS.len());
+    if !is_newest || !expected.missing(connection)?.is_empty() {
+        return Ok(None);
+    }
+    execute(connection, "BEGIN")?;
+    let read = journal::last(connection).and_then(|head| Ok((head, epoch(connection)?)));
+    execute(connection, "ROLLBACK")?;
+    let (head, epoch) = read?;
+    let CheckpointOutcome { busy, frames } =
+        checkpoint::checkpoint(connection, CheckpointMode::Passive)?;
+    let is_synced = !busy && frames.checkpointed == frames.log;
+    Ok(is_synced.then_some(Prepared {
+        // So that the first transaction looks what others have done, and mends the schema.
+        data_version: UNSEEN,
+        schema_version: UNSEEN,
+        head,
+        epoch,
+    }))
+}
+
+fn epoch(connection: &Connection) -> rusqlite::Result<String> {
+    let sql = "SELECT value FROM barista_meta WHERE key = 'epoch'";
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 /// Which database it is that was opened when the store was.
@@ -184,11 +290,7 @@ fn prepare(connection: &Connection, expected: &Expected) -> rusqlite::Result<Pre
         data_version: pragma(connection, "PRAGMA data_version")?,
         schema_version: pragma(connection, "PRAGMA schema_version")?,
         head: journal::last(connection)?,
-        epoch: connection.query_row(
-            "SELECT value FROM barista_meta WHERE key = 'epoch'",
-            [],
-            |row| row.get(0),
-        )?,
+        epoch: epoch(connection)?,
     };
     failpoint!("opening");
     execute(connection, "COMMIT")?;

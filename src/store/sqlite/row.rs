@@ -9,6 +9,7 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::authority::Owner;
 use crate::domain::clock::Timestamp;
 use crate::domain::notification::{Choice, Notification, Response, State};
 use crate::domain::word::{Vocabulary, Word};
@@ -228,7 +229,15 @@ impl Course {
     }
 }
 
-/// Reads a notification whose [`CONTENT`] begins at `content` and whose [`COURSE`] begins at `course`.
+/// Whose notification it is. What is no digest belongs to nobody.
+pub(super) fn owner(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Owner>> {
+    Ok(match row.get_ref(index)? {
+        ValueRef::Blob(bytes) => Owner::from_stored(bytes),
+        _ => None,
+    })
+}
+
+/// Reads a notification whose [`CONTENT`] begins at `content` and whose [`COURSE`] begins at `course`. Whose it is stands elsewhere.
 pub(super) fn notification(
     row: &Row<'_>,
     id: i64,
@@ -262,6 +271,7 @@ pub(super) fn notification(
         default_response: text(row, content + 14)?,
         response: course.response,
         sequence,
+        owner: None,
     })
 }
 

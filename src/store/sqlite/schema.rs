@@ -12,7 +12,8 @@ use crate::failpoint::failpoint;
 pub(super) const NOTIFICATIONS: &[&str] = &[
     include_str!("migrations/notifications/0001_journal.sql"),
     include_str!("migrations/notifications/0002_consumers.sql"),
-    include_str!("migrations/notifications/0003_watches.sql"),
+    include_str!("migrations/notifications/0003_owner.sql"),
+    include_str!("migrations/notifications/0004_watches.sql"),
 ];
 
 /// The table of the changes.
@@ -26,6 +27,19 @@ const SEED: &str = "INSERT OR IGNORE INTO barista_meta (key, value) VALUES
 
 /// The table that direct tooling may rebuild.
 const SHARED_TABLE: &str = "notifications";
+/// What it has had ever since: the first migration and its triggers build on these.
+const LEGACY_COLUMNS: [&str; 10] = [
+    "id",
+    "type",
+    "priority",
+    "title",
+    "message",
+    "context",
+    "status",
+    "user_response",
+    "created_at",
+    "updated_at",
+];
 /// How a migration adds a column to it: one line for each.
 const ADD_COLUMN: &str = "ALTER TABLE notifications ADD COLUMN ";
 
@@ -52,6 +66,11 @@ pub(super) fn migrate(
             file: path.display().to_string(),
             finding: VERSION_LOST.to_owned(),
         });
+    }
+    let foreign = foreign(connection, found).map_err(|source| OpenError::of(path, source))?;
+    if let Some(foreign) = foreign {
+        let file = path.display().to_string();
+        return Err(OpenError::Foreign { file, foreign });
     }
     let upgrade = |connection: &mut Connection| -> rusqlite::Result<()> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -81,6 +100,25 @@ pub(super) fn migrate(
         told => told,
     })?;
     Ok(known)
+}
+
+/// What is wrong with the shared table of a file in which we have not been: the table of another program that happens to have its name. `None` where it
+/// is missing, or like ours.
+pub(super) fn foreign(connection: &Connection, version: i64) -> rusqlite::Result<Option<String>> {
+    let present = columns(connection)?;
+    if version > 0 || present.is_empty() {
+        return Ok(None);
+    }
+    let lacks = |name: &&&str| present.iter().all(|column| column.name != ***name);
+    let missing: Vec<&str> = LEGACY_COLUMNS.iter().filter(lacks).copied().collect();
+    Ok((!missing.is_empty()).then(|| {
+        let (columns, are) = match missing.len() {
+            1 => ("column", "is"),
+            _ => ("columns", "are"),
+        };
+        let missing = missing.join(", ");
+        format!("a table `{SHARED_TABLE}` that is not Barista's: {columns} {missing} {are} missing")
+    }))
 }
 
 /// Drops our indexes and triggers from a file that we have not been in: they came with a table that was copied alone.
@@ -429,6 +467,22 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn a_table_of_another_program_is_told_in_one_sentence() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        connection
+            .execute_batch("CREATE TABLE notifications (id, priority, title, message, context, status, user_response, created_at, updated_at)")
+            .expect("a table");
+        let refused = migrate(&mut connection, Path::new("f"), NOTIFICATIONS).expect_err("refused");
+        let said = refused.to_string();
+        assert!(
+            said.starts_with(
+                "f holds a table `notifications` that is not Barista's: column type is missing; "
+            ),
+            "{said}"
+        );
     }
 
     #[test]

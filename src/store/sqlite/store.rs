@@ -12,10 +12,10 @@ use super::failure::OpenError;
 use super::readers::Readers;
 use super::writer::Writer;
 use super::{checkpoint, integrity, journal, list, notification};
-use crate::data_dir::{DatabaseFile, DatabasePath};
+use crate::data_dir::{DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{
     CheckpointMode, CheckpointOutcome, DatabaseStatus, IntegrityCheck, IntegrityFinding,
-    IntegrityReport, StoreAdmin, WalFrames, WalLock,
+    IntegrityReport, StoreAdmin, WalFrames, WalLock, WriterActivity,
 };
 use crate::domain::change::{Change, JournalBounds, SharedChange};
 use crate::domain::clock::{Clock, Timestamp};
@@ -47,6 +47,8 @@ pub struct Surroundings {
 
 /// How a store is opened.
 pub struct Options {
+    /// The directory that it lies in, and its backups.
+    pub data_dir: DataDir,
     /// The file.
     pub path: DatabasePath,
     /// Where the present comes from.
@@ -83,6 +85,7 @@ pub struct Options {
 
 /// Notifications in a SQLite file.
 pub struct SqliteStore {
+    data_dir: DataDir,
     path: DatabasePath,
     surroundings: Arc<Surroundings>,
     epoch: Arc<str>,
@@ -91,6 +94,9 @@ pub struct SqliteStore {
     readers: Readers,
     /// Held by the one check for damage that runs: each takes a reader, and there are few.
     checking: Mutex<()>,
+    /// Held by the one backup that is being made.
+    backing_up: Arc<Mutex<()>>,
+    min_free_disk: u64,
 }
 
 impl SqliteStore {
@@ -101,6 +107,8 @@ impl SqliteStore {
     /// See [`OpenError`]. The file is as it was before.
     pub fn open(options: Options) -> std::result::Result<Self, OpenError> {
         let path = options.path.clone();
+        let data_dir = options.data_dir.clone();
+        let min_free_disk = options.min_free_disk;
         let surroundings = Arc::clone(&options.surroundings);
         let (size, cache_kib) = (options.readers, options.cache_kib);
         let (writer, opening) = Writer::start(options)?;
@@ -108,6 +116,7 @@ impl SqliteStore {
         let epoch = opening.epoch.into();
         let schema_version = opening.schema_version;
         Ok(Self {
+            data_dir,
             path,
             surroundings,
             epoch,
@@ -115,6 +124,8 @@ impl SqliteStore {
             writer,
             readers,
             checking: Mutex::new(()),
+            backing_up: Arc::default(),
+            min_free_disk,
         })
     }
 
@@ -146,6 +157,24 @@ impl SqliteStore {
 
     pub(super) fn readers(&self) -> &Readers {
         &self.readers
+    }
+
+    pub(super) fn data_dir(&self) -> &DataDir {
+        &self.data_dir
+    }
+
+    pub(super) fn backing_up(&self) -> &Arc<Mutex<()>> {
+        &self.backing_up
+    }
+
+    /// The bytes of the database with its log, and those that are to be left on the disk.
+    pub(super) fn size_and_reserve(&self) -> (u64, u64) {
+        let size = self.file_size(DatabaseFile::Main) + self.file_size(DatabaseFile::Wal);
+        (size, self.min_free_disk)
+    }
+
+    pub(super) fn disk_available(&self) -> std::io::Result<u64> {
+        (self.surroundings.disk_available)()
     }
 
     pub(super) fn epoch_shared(&self) -> Arc<str> {
@@ -373,6 +402,10 @@ fn snapshot_head(
 impl StoreAdmin for SqliteStore {
     fn backend(&self) -> String {
         super::backend_version()
+    }
+
+    fn activity(&self) -> &WriterActivity {
+        &self.writer.shared().activity
     }
 
     async fn status(&self) -> Result<Vec<DatabaseStatus>> {

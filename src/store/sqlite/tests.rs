@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use barista_locate::{Located, Source};
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
+use super::failure::OpenError;
 use super::store::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{CheckpointMode, StoreAdmin};
@@ -22,8 +24,10 @@ use crate::domain::notification::{Notification, NotificationType, Priority, Stat
 use crate::domain::word::Word;
 
 mod against_the_model;
+mod backup;
 mod consumer;
 mod faults;
+mod retention;
 
 struct Still;
 
@@ -55,6 +59,10 @@ impl Bench {
 
     /// A store that looks for foreign commits every `idle_poll` unless somebody follows the journal and expects one.
     fn open_with(directory: TempDir, idle_poll: Duration) -> Self {
+        Self::try_open_in(directory, idle_poll).expect("a store")
+    }
+
+    fn try_open_in(directory: TempDir, idle_poll: Duration) -> Result<Self, OpenError> {
         let disk = Arc::new(AtomicU64::new(u64::MAX));
         let free = Arc::clone(&disk);
         let located = Located {
@@ -71,6 +79,7 @@ impl Bench {
             wal_locks: Box::new(Vec::new),
         };
         let options = Options {
+            data_dir,
             path: database.clone(),
             clock: Arc::new(Still),
             surroundings: Arc::new(surroundings),
@@ -88,13 +97,13 @@ impl Bench {
             truncate_frames: 10_000,
             min_free_disk: 1_000,
         };
-        let store = Arc::new(SqliteStore::open(options).expect("a store"));
-        Self {
+        let store = Arc::new(SqliteStore::open(options)?);
+        Ok(Self {
             directory,
             store,
             disk,
             database,
-        }
+        })
     }
 
     /// Closes the store and opens it again.
@@ -138,6 +147,7 @@ impl Bench {
             expiration: None,
             default_response: String::new(),
             surface: String::new(),
+            owner: None,
         };
         let new = draft.validate(Still.now()).expect("valid");
         let call = Call {
@@ -253,6 +263,23 @@ async fn each_foreign_change_is_one_event_in_order() {
         ["one", "one", "replaced", "replaced", "again", "again"]
     );
     assert!(changes.iter().all(|change| change.has_content));
+}
+
+#[tokio::test]
+async fn the_journal_does_not_believe_the_time_that_a_foreign_row_claims() {
+    let bench = Bench::open();
+    bench.create("ours").await.expect("created");
+    bench
+        .foreign()
+        .execute_batch(&insert("theirs"))
+        .expect("inserted");
+    bench.kinds_through(0, 2).await;
+    let changes = bench.store.changes_after(0, 10).await.expect("changes");
+    let [ours, theirs] = changes.as_slice() else {
+        panic!("{changes:?}");
+    };
+    assert_eq!(ours.time, Some(Still.now()));
+    assert!(theirs.time > theirs.notification.create_time, "{theirs:?}");
 }
 
 #[tokio::test]
@@ -552,6 +579,9 @@ async fn a_job_that_fails_in_a_batch_fails_alone() {
     assert!(matches!(worse, Err(Error::Internal(_))));
     assert_eq!(bench.store.count_open(10).await.expect("a count"), 2);
     assert_eq!(*bench.store.head().borrow(), 2);
+    // The trigger's maker is the only one who has written beside us, however often a batch was undone.
+    let status = bench.store.status().await.expect("a status").remove(0);
+    assert_eq!(status.foreign_commits, 1);
 }
 
 #[cfg(target_os = "linux")]

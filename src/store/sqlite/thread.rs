@@ -54,6 +54,8 @@ pub(super) struct WriterThread {
     /// `None` while the database is broken.
     open: Option<Open>,
     last_write: Instant,
+    /// When the last transaction began.
+    begun: Instant,
     last_look: Instant,
     last_foreign: Option<Instant>,
     /// Since when batch has followed batch.
@@ -86,6 +88,7 @@ impl WriterThread {
             },
             open: Some(open),
             last_write: now,
+            begun: now,
             last_look: now,
             last_foreign: None,
             busy_since: None,
@@ -238,7 +241,10 @@ impl WriterThread {
         let open = self.open.as_ref()?;
         failpoint!("before-begin");
         match lock::begin(&open.connection, &self.options, &self.shared, &jobs) {
-            Ok(true) => return Some(jobs),
+            Ok(true) => {
+                self.begun = Instant::now();
+                return Some(jobs);
+            }
             Ok(false) => fail(
                 jobs,
                 &Error::DatabaseBusy {
@@ -270,8 +276,13 @@ impl WriterThread {
     fn commit(&mut self, foreign: bool, ran: Ran) {
         let Some(open) = &self.open else { return };
         let ahead = self.read_ahead(open);
+        let began = Instant::now();
         match open.commit(foreign || !ran.done.is_empty(), foreign) {
             Ok(head) => {
+                let activity = &self.shared.activity;
+                activity.commit_time.observe_span(began.elapsed());
+                activity.batch_time.observe_span(self.begun.elapsed());
+                activity.batch_writes.observe(ran.done.len() as u64);
                 self.shared.keep_ahead(ahead);
                 self.published(head, ran.done.len(), foreign);
                 failpoint!("published");
@@ -566,6 +577,7 @@ impl WriterThread {
             });
         };
         failpoint!("before-checkpoint");
+        let began = Instant::now();
         let outcome = match checkpoint::checkpoint(&open.connection, mode) {
             Ok(outcome) => outcome,
             Err(error) if severity(&error) == Severity::Busy => {
@@ -579,6 +591,8 @@ impl WriterThread {
             }
         };
         failpoint!("checkpointed");
+        let activity = &self.shared.activity;
+        activity.checkpoint_time.observe_span(began.elapsed());
         // Also when a reader kept it from finishing: an idle writer must not try again without end.
         self.checkpointed = checkpoint::frames();
         self.shared

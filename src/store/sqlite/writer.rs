@@ -18,7 +18,7 @@ use super::job::{Job, job};
 use super::store::Options;
 use super::thread::WriterThread;
 use crate::data_dir::FileIdentity;
-use crate::domain::admin::{CheckpointMode, CheckpointOutcome};
+use crate::domain::admin::{CheckpointMode, CheckpointOutcome, WriterActivity};
 use crate::domain::change::SharedChange;
 use crate::domain::error::{Error, Result};
 
@@ -64,6 +64,8 @@ pub(super) struct Shared {
     pub(super) foreign_commits: AtomicU64,
     /// Attempts to begin that met another process's lock.
     pub(super) busy_retries: AtomicU64,
+    /// How long what takes, and how much at a time.
+    pub(super) activity: WriterActivity,
     /// When the last checkpoint ended, in microseconds since the epoch; 0 for never.
     pub(super) last_checkpoint: AtomicI64,
     /// Why writes are refused.
@@ -85,6 +87,7 @@ impl Shared {
             writes: AtomicU64::new(0),
             foreign_commits: AtomicU64::new(0),
             busy_retries: AtomicU64::new(0),
+            activity: WriterActivity::default(),
             last_checkpoint: AtomicI64::new(0),
             unwritable: Mutex::new(None),
         }

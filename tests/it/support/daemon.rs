@@ -1,12 +1,12 @@
 //! A daemon for one test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use barista_client::pb::notification::v1::{Notification, StartAt, WatchNotificationsRequest};
-use barista_client::{Autostart, Client, ConnectOptions, Error};
+use barista_client::{Autostart, Client, ConnectOptions, Error, SessionKey};
 use rustix::process::Signal;
 
 use super::journal::Journal;
@@ -61,6 +61,21 @@ impl TestDaemon {
     /// Another client, with a connection of its own.
     pub(crate) async fn connect(&self) -> Client {
         connect(self.home.data_dir()).await
+    }
+
+    /// Where agents connect.
+    pub(crate) fn agent_socket(&self) -> PathBuf {
+        self.home.data_dir().join("run/agent/agent.sock")
+    }
+
+    /// A client that has only the agent socket, with the secret `key`.
+    pub(crate) async fn agent(&self, key: &str) -> Client {
+        let options = ConnectOptions::new()
+            .socket(self.agent_socket())
+            .session_key(SessionKey::Given(key.to_owned()))
+            .connect_timeout(super::HANG)
+            .call_timeout(super::HANG);
+        soon(Client::connect(options)).await.expect("connected")
     }
 
     /// A client whose calls give up after `limit`.

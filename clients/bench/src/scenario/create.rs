@@ -4,12 +4,10 @@ use barista_client::Client;
 
 use crate::lab::{Experiment, Lab};
 use crate::load::{Load, closed_loop, notice};
-use crate::report::{Metric, Round};
+use crate::report::Round;
 
 /// How many callers there are at a time.
-const CALLERS: [usize; 4] = [1, 16, 64, 256];
-/// The most callers of the legacy way: each is a process.
-const MOST_PROCESSES: usize = 64;
+const CALLERS: [usize; 3] = [1, 16, 64];
 
 /// Measures the rate and the latency, each time on an empty database.
 pub(super) async fn measure(lab: &Lab, round: &mut Round) -> anyhow::Result<()> {
@@ -18,9 +16,7 @@ pub(super) async fn measure(lab: &Lab, round: &mut Round) -> anyhow::Result<()> 
         let clients = vec![experiment.client.clone(); callers];
         let row = format!("create/one/{callers}");
         barista(lab, round, &row, experiment, clients).await?;
-        if callers <= MOST_PROCESSES {
-            legacy(lab, round, callers).await?;
-        }
+        legacy(lab, round, callers).await?;
         if callers > 1 {
             let experiment = lab.daemon().await?;
             let clients = experiment.daemon.clients(callers).await?;
@@ -42,7 +38,7 @@ async fn barista(
     let load = creates(clients, lab).await?;
     let used = experiment.daemon.processor_time()?.saturating_sub(before);
     experiment.end().await?;
-    record(round, row, &load);
+    round.load(row, &load, 1);
     round.processor_time(row, used, load.operations);
     Ok(())
 }
@@ -60,7 +56,7 @@ async fn legacy(lab: &Lab, round: &mut Round, callers: usize) -> anyhow::Result<
     let scratch = lab.scratch()?;
     let database = scratch.0.join("notifications.db");
     let (load, failed) = lab.legacy.create(&database, callers, lab.window).await?;
-    record(round, &format!("create/legacy/{callers}"), &load);
+    round.load(&format!("create/legacy/{callers}"), &load, 1);
     let unfair = "Under load the legacy way is unfair: one process writes again and again while the others sleep, so its p50 flatters it; look at \
         its rate and its p99.";
     round.note(unfair);
@@ -71,9 +67,4 @@ async fn legacy(lab: &Lab, round: &mut Round, callers: usize) -> anyhow::Result<
         ));
     }
     Ok(())
-}
-
-fn record(round: &mut Round, row: &str, load: &Load) {
-    round.record(row, Metric::PerSecond, load.per_second);
-    round.latencies(row, &load.latencies);
 }

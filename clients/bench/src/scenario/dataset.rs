@@ -2,12 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use barista_client::Client;
-use barista_client::pb::notification::v1::{
-    CreateNotificationRequest, DismissNotificationRequest, ListNotificationsRequest, ListOrder,
-    Priority,
-};
+use barista_client::pb::notification::v1::{CreateNotificationRequest, Priority};
 use tokio::task::JoinSet;
 
 use crate::daemon::Daemon;
@@ -18,10 +14,9 @@ use crate::load::notice;
 const BATCH: usize = 1000;
 /// How many calls create at the same time.
 const CREATORS: usize = 4;
-/// How many calls dismiss at the same time.
-const DISMISSERS: usize = 128;
 
-/// Returns a data directory with `rows` notifications, all made by the daemon; the one with an even id is dismissed.
+/// Returns a data directory with `rows` notifications, all made by the daemon; those with an even id are dismissed by direct tooling, which
+/// may change many at a time.
 ///
 /// # Errors
 ///
@@ -37,9 +32,10 @@ pub(super) async fn prepared(lab: &Lab, rows: usize) -> anyhow::Result<PathBuf> 
         let daemon = Daemon::start(&lab.baristad(), &dataset.directory, "warn").await?;
         let client = daemon.client().await?;
         create(&client, rows).await?;
-        dismiss(&client, last_id(&client).await?).await?;
         drop(client);
+        let database = daemon.database();
         daemon.stop().await?;
+        lab.legacy.dismiss_every_second(&database).await?;
         dataset.finish()?;
     }
     Ok(dataset.directory)
@@ -70,44 +66,6 @@ async fn create(client: &Client, rows: usize) -> anyhow::Result<()> {
         let client = client.clone();
         let batch = (start..rows.min(start + BATCH)).map(urgent).collect();
         tasks.spawn(async move { client.batch_create_notifications(batch).await });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done??;
-    }
-    Ok(())
-}
-
-async fn last_id(client: &Client) -> anyhow::Result<i64> {
-    let request = ListNotificationsRequest {
-        order: ListOrder::NewestFirst.into(),
-        page_size: 1,
-        ..ListNotificationsRequest::default()
-    };
-    let page = client.list_notifications(request).await?;
-    let last = page
-        .notifications
-        .first()
-        .context("the new database is empty")?;
-    Ok(last.id)
-}
-
-/// Dismisses every second notification.
-async fn dismiss(client: &Client, last: i64) -> anyhow::Result<()> {
-    let mut tasks = JoinSet::new();
-    for id in (2..=last).step_by(2) {
-        if tasks.len() >= DISMISSERS
-            && let Some(done) = tasks.join_next().await
-        {
-            done??;
-        }
-        let client = client.clone();
-        tasks.spawn(async move {
-            let request = DismissNotificationRequest {
-                id,
-                ..DismissNotificationRequest::default()
-            };
-            client.dismiss_notification(request).await
-        });
     }
     while let Some(done) = tasks.join_next().await {
         done??;

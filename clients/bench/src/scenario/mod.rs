@@ -1,6 +1,7 @@
 //! What is measured, one file per scenario.
 
 mod batch;
+mod callers;
 mod cli;
 mod create;
 mod dataset;
@@ -11,7 +12,10 @@ mod logging;
 mod respond;
 mod resume;
 mod start;
+#[cfg(feature = "opponents")]
+mod versus;
 pub(crate) mod watch;
+mod watchers;
 
 use clap::ValueEnum;
 
@@ -23,10 +27,20 @@ use crate::report::Round;
 pub(crate) enum Scenario {
     /// Durable creates, one per call, and the same in the legacy way
     Create,
+    /// Durable creates by PostgreSQL, in turn with ours
+    Postgres,
+    /// Durable messages by NATS JetStream, in turn with our creates
+    Nats,
+    /// Durable entries by Redis Streams, in turn with our creates
+    Redis,
     /// Durable creates, 100 per call
     Batch,
+    /// How the cost grows with the callers
+    Callers,
     /// From a create to watchers
     Watch,
+    /// How the cost grows with the watchers, one of them stalled
+    Watchers,
     /// From another program's write to a watcher
     Foreign,
     /// From a response to who waits for it
@@ -54,8 +68,24 @@ impl Scenario {
     pub(crate) async fn measure(self, lab: &Lab, round: &mut Round) -> anyhow::Result<()> {
         match self {
             Self::Create => create::measure(lab, round).await,
+            #[cfg(feature = "opponents")]
+            Self::Postgres => versus::measure::<crate::opponent::Postgres>(lab, round).await,
+            #[cfg(feature = "opponents")]
+            Self::Nats => versus::measure::<crate::opponent::Nats>(lab, round).await,
+            #[cfg(feature = "opponents")]
+            Self::Redis => versus::measure::<crate::opponent::Redis>(lab, round).await,
+            #[cfg(not(feature = "opponents"))]
+            Self::Postgres | Self::Nats | Self::Redis => {
+                round.note(
+                    "PostgreSQL, NATS JetStream and Redis Streams were not measured: this program was built without them; build it with \
+                     `cargo build --release -p barista-bench --features opponents`.",
+                );
+                Ok(())
+            }
+            Self::Callers => callers::measure(lab, round).await,
             Self::Batch => batch::measure(lab, round).await,
             Self::Watch => watch::measure(lab, round).await,
+            Self::Watchers => watchers::measure(lab, round).await,
             Self::Foreign => foreign::measure(lab, round).await,
             Self::Respond => respond::measure(lab, round).await,
             Self::Inbox => inbox::measure(lab, round).await,

@@ -7,7 +7,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use barista_client::pb::notification::v1::{NotificationEvent, StartAt, WatchNotificationsRequest};
 use barista_client::{Client, Watch, WatchItem};
 use tokio::task::JoinSet;
@@ -32,36 +32,74 @@ pub(super) async fn measure(lab: &Lab, round: &mut Round) -> anyhow::Result<()> 
 
 async fn with_watchers(lab: &Lab, round: &mut Round, watchers: usize) -> anyhow::Result<()> {
     let experiment = lab.daemon().await?;
-    let count = UNCOUNTED + (lab.window.as_secs_f64() / PERIOD.as_secs_f64()).ceil() as usize;
+    let watched = watched_creates(&experiment.client, watchers, PERIOD, lab.window).await?;
+    experiment.end().await?;
+    round.latencies(&format!("watch/{watchers}"), &watched.events);
+    if let (100, Some(lag)) = (watchers, watched.lags.p99()) {
+        round.record("watch/lag", Metric::P99Ms, lag);
+    }
+    Ok(())
+}
+
+/// What paced creates and their watchers came to.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// How long the creates took.
+    pub(super) creates: Latencies,
+    /// From before each create to each watcher.
+    pub(super) events: Latencies,
+    /// How late each create began.
+    pub(super) lags: Latencies,
+}
+
+/// Starts `watchers` watchers, and then creates one notification per `period` for `window`, after some that warm up.
+pub(super) async fn watched_creates(
+    client: &Client,
+    watchers: usize,
+    period: Duration,
+    window: Duration,
+) -> anyhow::Result<Watched> {
+    let count = UNCOUNTED + (window.as_secs_f64() / period.as_secs_f64()).ceil() as usize;
     let begun: Arc<Vec<OnceLock<Instant>>> =
         Arc::new((0..count).map(|_| OnceLock::new()).collect());
+    let took: Arc<Vec<OnceLock<Duration>>> =
+        Arc::new((0..count).map(|_| OnceLock::new()).collect());
     let mut tasks = JoinSet::new();
-    for _ in 0..watchers {
-        let watch = started(&experiment.client).await?;
+    for number in 0..watchers {
+        let watch = started(client).await.with_context(|| {
+            format!("watcher {number} cannot start; is the limit of open files too low?")
+        })?;
         tasks.spawn(follow(watch, Arc::clone(&begun)));
     }
-    let client = experiment.client.clone();
-    let lags = paced(count, PERIOD, |number| {
-        let (client, begun) = (client.clone(), Arc::clone(&begun));
+    let lags = paced(count, period, |number| {
+        let (client, begun, took) = (client.clone(), Arc::clone(&begun), Arc::clone(&took));
         async move {
+            let now = Instant::now();
             if let Some(place) = begun.get(number) {
-                place.get_or_init(Instant::now);
+                place.get_or_init(|| now);
             }
             client.create_notification(notice(number as u64)).await?;
+            if let Some(place) = took.get(number) {
+                place.get_or_init(|| now.elapsed());
+            }
             Ok(())
         }
     })
     .await?;
-    let mut samples = Vec::with_capacity(count * watchers);
+    let mut events = Vec::with_capacity(count * watchers);
     while let Some(done) = tasks.join_next().await {
-        samples.extend(done??);
+        events.extend(done??);
     }
-    experiment.end().await?;
-    round.latencies(&format!("watch/{watchers}"), &Latencies::new(samples));
-    if let (100, Some(lag)) = (watchers, lags.p99()) {
-        round.record("watch/lag", Metric::P99Ms, lag);
-    }
-    Ok(())
+    Ok(Watched {
+        creates: Latencies::new(
+            took.iter()
+                .skip(UNCOUNTED)
+                .filter_map(OnceLock::get)
+                .copied(),
+        ),
+        events: Latencies::new(events),
+        lags,
+    })
 }
 
 /// Starts a watch for new notifications, and waits until it is on.

@@ -20,8 +20,8 @@ use crate::{input, outcome, waiting};
 
 /// Ask a question, wait, and print the response.
 ///
-/// Only the response is on stdout. Exit code 0: answered; 3: answered "no"; 7: ended without a response; 124: --wait ran out, and the
-/// question stays open. If the daemon is stopped meanwhile, ask waits until it runs again.
+/// Only the response is on stdout. Exit code 0: answered; 3: answered "no"; 7: ended without a response; 124: --wait ran out, the
+/// question stays open, and its id is on stdout. If the daemon is stopped meanwhile, ask waits until it runs again.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: answer=$(barista ask \"Install pandas 2.0?\" --option approve --option deny)"
@@ -35,20 +35,20 @@ pub(crate) struct Ask {
     /// An answer to choose from, with what it means; may be repeated. Without any, every text is an answer
     #[arg(long = "option", short, value_name = "NAME[:LABEL]", value_parser = choice)]
     options: Vec<Choice>,
-    /// Take free text besides the options
-    #[arg(long, requires = "options")]
+    /// Take free text besides the options; without options it is taken anyway
+    #[arg(long)]
     text: bool,
     /// Allow several options
     #[arg(long, requires = "options")]
     multiple: bool,
     /// When the question expires if nobody responds, as in 2h
-    #[arg(long, value_name = "SPAN", value_parser = input::limit)]
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true, value_parser = input::limit)]
     expires: Option<Duration>,
     /// The response that it takes when it expires; without one, silence is no answer
     #[arg(long, value_name = "RESPONSE", requires = "expires")]
     default: Option<String>,
     /// Wait so long at most [default: until there is a response]
-    #[arg(long, value_name = "SPAN", value_parser = input::limit, conflicts_with = "no_wait")]
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true, value_parser = input::limit, conflicts_with = "no_wait")]
     wait: Option<Duration>,
     /// Do not wait; print the question's id
     #[arg(long)]
@@ -74,8 +74,7 @@ impl Ask {
         let (no_wait, limit) = (self.no_wait, self.wait);
         let request = self.request()?;
         let client = app.client().await?;
-        let question = client
-            .create_notification(request)
+        let question = waiting::for_lock(app, &client, client.create_notification(request))
             .await
             .map_err(|error| Failure::call("cannot ask", &error))?;
         if no_wait {
@@ -94,9 +93,9 @@ impl Ask {
             .draft
             .request("cannot ask", kind, self.title, self.message)?;
         Ok(CreateNotificationRequest {
+            allow_text: self.text && !self.options.is_empty(),
             options: self.options,
             allow_multiple: self.multiple,
-            allow_text: self.text,
             expiration: self
                 .expires
                 .map(|span| Expiration::Ttl(input::duration(span))),
@@ -127,7 +126,9 @@ async fn wait(
     let resume = format!("barista wait {id}");
     match ended {
         Ok(WaitOutcome::Ended(notification)) => deliver(app, &notification),
-        Ok(WaitOutcome::TimedOut(_)) => {
+        Ok(WaitOutcome::TimedOut(question)) => {
+            // Without it nobody could wait again: remarks may be off, and a script reads only this.
+            draft::print(app, &question)?;
             app.output.note(&format!(
                 "No response to #{id} yet; it stays open. Wait again with: {resume}"
             ));

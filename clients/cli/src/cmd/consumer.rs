@@ -19,7 +19,7 @@ use crate::failure::{Failure, Result};
 use crate::hook::Hook;
 use crate::signals::Stop;
 use crate::time::Clock;
-use crate::{complete, input, json, render};
+use crate::{complete, failure, input, json, render};
 
 /// Look after durable watchers, as `watch --consumer NAME` makes them.
 ///
@@ -47,8 +47,8 @@ pub(crate) struct Show {
 pub(crate) struct Reset {
     #[command(flatten)]
     which: Which,
-    /// Where to: after this sequence, now, or to all that the journal still has
-    #[arg(long, default_value = "all", value_name = "SEQ|now|all", value_parser = since)]
+    /// Where to: after this sequence, now, or before the oldest change that the journal still has, so that all of it comes again
+    #[arg(long, value_name = "SEQ|now|oldest", value_parser = since)]
     since: Since,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Retry {
     #[arg(long, value_name = "CMD", value_hint = clap::ValueHint::CommandString)]
     exec: String,
     /// How long the command may take for one change
-    #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = input::limit)]
+    #[arg(long, value_name = "SPAN", default_value = "60s", allow_hyphen_values = true, value_parser = input::limit)]
     exec_timeout: Duration,
 }
 
@@ -164,7 +164,7 @@ impl Reset {
             let failure = Failure::call(format!("cannot reset consumer {name}"), &error);
             match error.reason() {
                 ErrorReason::UnknownCursor | ErrorReason::SequenceCompacted => {
-                    failure.next(format!("barista consumer reset {name}"))
+                    failure.next(failure::reset(&name))
                 }
                 _ => failure,
             }
@@ -201,6 +201,10 @@ impl Retry {
         let what = format!("cannot retry for consumer {name}");
         let failed = |error| Failure::call(&what, &error);
         let listed = client.list_set_aside_events(name).await.map_err(failed)?;
+        if listed.is_empty() && self.sequence.is_none() {
+            app.output.note(&format!("{name} has set nothing aside."));
+            return Ok(Exit::Done);
+        }
         let wanted = |event: &SetAsideEvent| self.sequence.is_none_or(|s| s == event.sequence);
         let listed: Vec<SetAsideEvent> = listed.into_iter().filter(wanted).collect();
         if let (Some(sequence), []) = (self.sequence, &listed[..]) {
@@ -231,10 +235,11 @@ impl Retry {
                 exit = Exit::Failed;
                 continue;
             }
-            client
-                .discard_set_aside_event(name, sequence)
-                .await
-                .map_err(failed)?;
+            match client.discard_set_aside_event(name, sequence).await {
+                // Somebody else has taken it off the list meanwhile.
+                Err(error) if error.reason() == ErrorReason::SetAsideEventNotFound => {}
+                discarded => discarded.map_err(failed)?,
+            }
             app.output.note(&format!("Change {sequence} is done."));
         }
         Ok(exit)
@@ -290,16 +295,22 @@ async fn find(client: &Client, name: &str, aside: &SetAsideEvent) -> Result<Noti
 impl Discard {
     async fn run(self, app: &App, client: &Client) -> Result<Exit> {
         let name = self.which.name;
+        let mut first_failure = None;
         for sequence in self.sequences {
-            client
-                .discard_set_aside_event(&name, sequence)
-                .await
-                .map_err(|error| {
-                    Failure::call(format!("cannot discard change {sequence}"), &error)
-                })?;
-            app.output.note(&format!("Change {sequence} is discarded."));
+            let discarded = client.discard_set_aside_event(&name, sequence).await;
+            let Err(error) = discarded else {
+                app.output.note(&format!("Change {sequence} is discarded."));
+                continue;
+            };
+            let failure = Failure::call(format!("cannot discard change {sequence}"), &error);
+            if error.reason() != ErrorReason::SetAsideEventNotFound {
+                return Err(failure);
+            }
+            // The others are meant all the same.
+            app.output.complain(&failure.report().unwrap_or_default());
+            first_failure.get_or_insert(failure.exit());
         }
-        Ok(Exit::Done)
+        first_failure.map_or(Ok(Exit::Done), |exit| Err(Failure::Reported(exit)))
     }
 }
 

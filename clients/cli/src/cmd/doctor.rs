@@ -79,7 +79,8 @@ async fn examine(app: &App, depth: Depth) -> Vec<Finding> {
             findings.push(Finding::problem("data directory", text, remedy));
         }
     }
-    findings.extend(daemon::examine(&contact, data_dir.as_deref()).await);
+    let told = daemon::examine(&contact, data_dir.as_deref(), &findings).await;
+    findings.extend(told);
     if let Contact::Answers(client) = &contact {
         findings.extend(integrity::examine(client, depth).await);
     }

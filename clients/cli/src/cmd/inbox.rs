@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use barista_client::pb::notification::v1::{
-    ListNotificationsResponse, NotificationFilter, NotificationState, NotificationType, Priority,
-    StartAt, WatchNotificationsRequest,
+    ListNotificationsResponse, Notification, NotificationFilter, NotificationState,
+    NotificationType, Priority, StartAt, WatchNotificationsRequest,
 };
 use barista_client::{Client, Watch, WatchItem};
 use clap::Args;
@@ -18,7 +18,7 @@ use crate::output::Window;
 use crate::screen::Screen;
 use crate::signals::{self, Stop};
 use crate::time::Clock;
-use crate::{json, listing, render, words};
+use crate::{json, listing, render, text, words};
 
 /// How long changes are gathered before the screen is drawn again, so that a burst of them draws once.
 const GATHER: Duration = Duration::from_millis(50);
@@ -115,10 +115,25 @@ impl Inbox {
             &Clock::system(),
             app.output.columns(),
         ))?;
-        if let Some(remark) = self.remark(&list) {
-            app.output.note(&remark);
+        if list.next_page_token.is_empty() {
+            if let Some(remark) = self.remark(&list) {
+                app.output.note(&remark);
+            }
+            return Ok(Exit::Done);
         }
+        let (hidden, is_all) =
+            listing::count(&client, self.filter.filter(self.states()), &list).await?;
+        app.output.note(&self.beyond(hidden, is_all));
         Ok(Exit::Done)
+    }
+
+    /// What lies beyond the limit. The most urgent come first, and among those the oldest.
+    fn beyond(&self, hidden: usize, is_all: bool) -> String {
+        let at_least = if is_all { "" } else { "at least " };
+        format!(
+            "… and {at_least}{hidden} more, less urgent or newer than these: see them with --limit {}",
+            self.limit.saturating_add(hidden)
+        )
     }
 
     fn states(&self) -> &[NotificationState] {
@@ -167,12 +182,13 @@ impl Inbox {
         let mut watch = client.watch(request);
         let screen = Screen::take(&app.output)?;
         let mut away: Option<String> = None;
+        let mut seen: Option<Seen> = None;
         loop {
             let drawn = match &away {
                 // A call would start a daemon that somebody stopped.
-                Some(why) => screen.show(&page(why)),
+                Some(why) => draw_seen(app, &screen, seen.as_ref(), why),
                 None => tokio::select! {
-                    drawn = self.draw(app, &client, &screen) => drawn,
+                    drawn = self.draw(app, &client, &screen) => drawn.map(|list| seen = Some(list)),
                     exit = stop.signal() => return Ok(exit),
                 },
             };
@@ -180,7 +196,10 @@ impl Inbox {
                 Ok(()) => {}
                 Err(Failure::ClosedPipe) => return Ok(Exit::Done),
                 // A daemon that restarts is back soon; the watch says when.
-                Err(failure) => screen.show(&page(&failure.report().unwrap_or_default()))?,
+                Err(failure) => {
+                    let why = failure.report().unwrap_or_default();
+                    draw_seen(app, &screen, seen.as_ref(), &why)?;
+                }
             }
             tokio::select! {
                 changed = change(&mut watch, away.is_some()) => away = changed?,
@@ -190,7 +209,7 @@ impl Inbox {
         }
     }
 
-    async fn draw(&self, app: &App, client: &Client, screen: &Screen<'_>) -> Result<()> {
+    async fn draw(&self, app: &App, client: &Client, screen: &Screen<'_>) -> Result<Seen> {
         let list = self.list(client).await?;
         let Some(window) = app.output.window() else {
             return Err(Failure::ClosedPipe);
@@ -200,13 +219,50 @@ impl Inbox {
             rows: window.rows.saturating_sub(2).max(1),
             ..window
         };
-        let (mut text, shown) = render::inbox::fitting(&list.notifications, &Clock::system(), room);
+        let clock = Clock::system();
+        let (mut text, shown) = render::inbox::fitting(&list.notifications, &clock, room);
         match list.notifications.len() - shown {
             0 => text.extend(self.remark(&list)),
             missing => text.push_str(&hidden(missing, !list.next_page_token.is_empty())),
         }
-        screen.show(&page(&text))
+        screen.show(&page(&text))?;
+        let list = list.notifications;
+        Ok(Seen { list, clock })
     }
+}
+
+/// What the daemon said last.
+struct Seen {
+    list: Vec<Notification>,
+    /// When that was.
+    clock: Clock,
+}
+
+/// Draws what was seen last, as it was then, with `why` there is nothing newer.
+fn draw_seen(app: &App, screen: &Screen<'_>, seen: Option<&Seen>, why: &str) -> Result<()> {
+    let Some(window) = app.output.window() else {
+        return Err(Failure::ClosedPipe);
+    };
+    screen.show(&page(&stale(seen, why, window)))
+}
+
+/// The text of a window with what was seen last. `why` is whole, whatever that leaves for the list.
+fn stale(seen: Option<&Seen>, why: &str, window: Window) -> String {
+    let note = match seen {
+        Some(seen) => format!("This is as of {}. {why}", seen.clock.present()),
+        None => why.to_owned(),
+    };
+    let note = text::wrap(&note, window.columns);
+    let room = Window {
+        rows: window.rows.saturating_sub(note.len() + 1),
+        ..window
+    };
+    let (mut text, _shown) = match seen {
+        Some(seen) if room.rows > 0 => render::inbox::fitting(&seen.list, &seen.clock, room),
+        _ => Default::default(),
+    };
+    text.push_str(&note.join("\n"));
+    text
 }
 
 /// Says how many notifications the window is too small for; `more`: there are others, which were not even asked for.
@@ -255,6 +311,31 @@ mod tests {
     fn what_does_not_fit_is_counted() {
         assert!(hidden(12, false).contains("and 12 more"));
         assert!(hidden(12, true).contains("and at least 12 more"));
+    }
+
+    #[test]
+    fn what_was_seen_last_stays_beside_the_whole_reason_that_there_is_nothing_newer() {
+        let seen = Seen {
+            list: vec![Notification {
+                id: 12,
+                title: "Deploy?".to_owned(),
+                ..Default::default()
+            }],
+            clock: crate::time::tests::noon(),
+        };
+        let window = Window {
+            columns: 40,
+            rows: 10,
+        };
+        let why = "The daemon was stopped. This goes on when it runs again; start it with: barista daemon start";
+        let text = stale(Some(&seen), why, window);
+        assert!(
+            text.contains("Deploy?") && text.contains("This is as of 12:00:00."),
+            "{text}"
+        );
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert!(words.join(" ").ends_with(why), "{text}");
+        assert!(text.lines().all(|line| text::width(line) <= 40), "{text}");
     }
 
     #[test]

@@ -11,11 +11,28 @@ use clap::Args;
 use crate::app::App;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::{shell, text};
 
 /// The documented defaults, the same file as in a checkout of Barista.
 const CONFIG: &str = include_str!("../../../../data/barista.toml");
 /// What of a data directory belongs into version control: the configuration.
 const IGNORE: &str = "*\n!.gitignore\n!barista.toml\n";
+/// The same beside files of somebody else, which are none of our business.
+const IGNORE_OURS: &str = "/run/\n/log/\n/backups/\n/notifications.db*\n/langfuse_export.db*\n/analytics.db*\n/daemon.db*\n";
+/// What Barista itself makes in a data directory; and its databases.
+const OURS: [&str; 5] = [
+    barista_locate::CONFIG_FILE,
+    ".gitignore",
+    barista_locate::RUN_DIR,
+    "log",
+    "backups",
+];
+const DATABASES: [&str; 4] = [
+    "notifications.db",
+    "langfuse_export.db",
+    "analytics.db",
+    "daemon.db",
+];
 
 /// Make a data directory for a project: DIR/data, with its configuration.
 ///
@@ -30,8 +47,25 @@ pub(crate) struct Init {
 
 impl Init {
     pub(crate) fn run(self, app: &App) -> Result<Exit> {
+        if let Some(named) = &app.data_dir {
+            let why = format!(
+                "it makes the directory `data` of a project, and --data-dir names {}, which needs no init: the daemon makes it",
+                named.display()
+            );
+            let next = format!(
+                "barista init {}",
+                shell::word(&self.dir.display().to_string())
+            );
+            return Err(Failure::usage("cannot init with --data-dir", why).next(next));
+        }
+        if self.dir.exists() && !self.dir.is_dir() {
+            let what = format!("cannot make a data directory in {}", self.dir.display());
+            let failure = Failure::usage(what, "it is not a directory");
+            return Err(failure.next("barista init, in the directory of the project".to_owned()));
+        }
         let is_new = !self.dir.exists();
         let data = self.dir.join("data");
+        let others = others_in(&data);
         let config = data.join(barista_locate::CONFIG_FILE);
         fs::DirBuilder::new()
             .recursive(true)
@@ -48,7 +82,12 @@ impl Init {
             failure
         })?;
         let ignore = data.join(".gitignore");
-        match write_new(&ignore, IGNORE) {
+        let patterns = if others.is_empty() {
+            IGNORE
+        } else {
+            IGNORE_OURS
+        };
+        let ignored = match write_new(&ignore, patterns) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(Failure::io(
                     format!("cannot create {}", ignore.display()),
@@ -56,16 +95,24 @@ impl Init {
                 ));
             }
             // A project that ignores other files there already knows what it wants.
-            Err(_) | Ok(()) => {}
-        }
+            Err(_) => format!(
+                "data/{}; data/.gitignore was there and stays",
+                barista_locate::CONFIG_FILE
+            ),
+            Ok(()) => format!("data/{} and data/.gitignore", barista_locate::CONFIG_FILE),
+        };
         let project = self.dir.canonicalize().unwrap_or(self.dir);
         if is_new {
             app.output
                 .note(&format!("Made the directory {}.", project.display()));
         }
+        if let Some(other) = others.first() {
+            app.output.note(&format!(
+                "data holds other files ({other}, …), which are left alone: only what Barista makes there is ignored by git."
+            ));
+        }
         app.output.note(&format!(
-            "Made data/{} and data/.gitignore. {}",
-            barista_locate::CONFIG_FILE,
+            "Made {ignored}. {}",
             who_uses_it(&project, |name| std::env::var_os(name))
         ));
         Ok(Exit::Done)
@@ -95,6 +142,18 @@ fn who_uses_it(project: &Path, variable: impl Fn(&str) -> Option<OsString>) -> S
         ));
     }
     text
+}
+
+/// What is in a directory that Barista does not make, by name.
+fn others_in(data: &Path) -> Vec<String> {
+    let entries = fs::read_dir(data).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let is_ours = |name: &String| {
+        OURS.contains(&name.as_str()) || DATABASES.iter().any(|database| name.starts_with(database))
+    };
+    let mut others: Vec<String> = names.filter(|name| !is_ours(name)).collect();
+    others.sort();
+    others.iter().map(|name| text::line(name)).collect()
 }
 
 fn write_new(path: &Path, content: &str) -> io::Result<()> {
@@ -127,6 +186,24 @@ mod tests {
         fs::write(&config, "mine").expect("written");
         assert_eq!(init(project.path()), Exit::Conflict);
         assert_eq!(fs::read_to_string(&config).expect("a file"), "mine");
+    }
+
+    #[test]
+    fn files_of_somebody_else_are_not_ignored_and_another_directory_is_refused() {
+        let project = tempfile::tempdir().expect("a directory");
+        let data = project.path().join("data");
+        fs::create_dir(&data).expect("a directory");
+        fs::write(data.join("prices.csv"), "").expect("written");
+        assert_eq!(init(project.path()), Exit::Done);
+        let ignored = fs::read_to_string(data.join(".gitignore")).expect("a file");
+        assert!(
+            ignored
+                .lines()
+                .all(|line| line.starts_with('/') && line.len() > 2),
+            "{ignored}"
+        );
+        let words = ["barista", "--quiet", "--data-dir", "/elsewhere", "init"];
+        assert_eq!(crate::app::run(Cli::parse_from(words)), Exit::Usage);
     }
 
     #[test]

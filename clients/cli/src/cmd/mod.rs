@@ -5,6 +5,7 @@ pub(crate) mod close;
 pub(crate) mod completions;
 pub(crate) mod consumer;
 pub(crate) mod daemon;
+pub(crate) mod db;
 pub(crate) mod doctor;
 pub(crate) mod draft;
 pub(crate) mod inbox;

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::cmd::draft::{self, DraftArgs};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::words;
+use crate::{waiting, words};
 
 /// Tell something that needs no response, and print its id.
 #[derive(Debug, Args)]
@@ -59,8 +59,7 @@ impl Notify {
             self.message.or(self.text),
         )?;
         let client = app.client().await?;
-        let notification = client
-            .create_notification(request)
+        let notification = waiting::for_lock(app, &client, client.create_notification(request))
             .await
             .map_err(|error| Failure::call("cannot notify", &error))?;
         draft::print(app, &notification)?;

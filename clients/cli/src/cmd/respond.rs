@@ -1,9 +1,9 @@
 //! `barista respond`: answers a notification.
 
-use barista_client::Client;
 use barista_client::pb::notification::v1::{
     Notification, NotificationFilter, RespondNotificationRequest,
 };
+use barista_client::{Client, Error, ErrorReason};
 use clap::Args;
 
 use crate::app::App;
@@ -13,7 +13,7 @@ use crate::identity::{ResponderArgs, SURFACE};
 use crate::picker::{self, Answer};
 use crate::render::inbox;
 use crate::time::Clock;
-use crate::{complete, input, listing, outcome, text, words};
+use crate::{complete, input, listing, outcome, shell, text, waiting, words};
 
 /// How many notifications the picker offers.
 const OFFERED: usize = 200;
@@ -151,14 +151,64 @@ async fn send(
         surface,
         ..Default::default()
     };
-    let answered = client
-        .respond_notification(request)
-        .await
-        .map_err(|error| Failure::call(format!("cannot respond to #{id}"), &error))?;
+    let typed = (request.text.clone(), request.options.clone());
+    let answered = match waiting::for_lock(app, client, client.respond_notification(request)).await
+    {
+        Ok(answered) => answered,
+        Err(error) => return Err(refused(client, id, &typed, &error).await),
+    };
     if app.output.json {
         app.output.message(&answered)?;
     } else if let Some(answer) = inbox::answer(&answered) {
         app.output.note(&format!("#{id} → {answer}"));
     }
+    if !words::is_question(&answered) {
+        let kind = words::kind_of_notification(&answered);
+        app.output.note(&format!(
+            "#{id} is no question ({kind}), so nobody asked; the response is on record."
+        ));
+    }
     Ok(Exit::Done)
+}
+
+/// The failure, with the command that was probably meant.
+async fn refused(
+    client: &Client,
+    id: i64,
+    typed: &(String, Vec<String>),
+    error: &Error,
+) -> Failure {
+    let failure = Failure::call(format!("cannot respond to #{id}"), error);
+    if error.reason() != ErrorReason::ResponseNotAllowed {
+        return failure;
+    }
+    let meant = match client.get_notification(id).await {
+        Ok(notification) => meant(&notification, typed),
+        Err(_) => None,
+    };
+    match meant {
+        Some(command) => failure.next(command),
+        None => failure,
+    }
+}
+
+/// The command for what was typed in another way than `notification` takes it: options as a list with commas, or text as an option.
+fn meant(notification: &Notification, (text, options): &(String, Vec<String>)) -> Option<String> {
+    let id = notification.id;
+    if notification.options.is_empty() {
+        let text = options.join(", ");
+        return (!text.is_empty()).then(|| format!("barista respond {id} {}", shell::word(&text)));
+    }
+    let known = |name: &&str| notification.options.iter().any(|o| o.name == **name);
+    let names: Vec<&str> = text.split(',').map(str::trim).collect();
+    if !notification.allow_multiple || names.len() < 2 || !names.iter().all(known) {
+        return None;
+    }
+    let options = names
+        .iter()
+        .map(|name| format!(" -o {}", shell::word(name)));
+    Some(format!(
+        "barista respond {id}{}",
+        options.collect::<String>()
+    ))
 }

@@ -50,6 +50,14 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, app: &App) -> Result<Exit> {
+        if self
+            .title
+            .as_deref()
+            .is_some_and(|title| title.trim().is_empty())
+        {
+            let failure = Failure::usage("cannot run the command", "--title: must not be empty");
+            return Err(failure.next("leave it out, and the command is the title".to_owned()));
+        }
         let line = command_line(&self.command);
         let began = Instant::now();
         let status = match execute(&self.command).await {

@@ -13,11 +13,21 @@ use crate::{json, render};
 ///
 /// Starts nothing: exit code 69 says that the daemon is not running.
 #[derive(Debug, Args)]
-pub(crate) struct Status {}
+pub(crate) struct Status {
+    /// Print what the daemon counts instead, in the text format of Prometheus
+    #[arg(long, conflicts_with = "json")]
+    metrics: bool,
+}
 
 impl Status {
     pub(crate) async fn run(self, app: &App) -> Result<Exit> {
         let client = app.running_client().await?;
+        if self.metrics {
+            let metrics = client.get_metrics().await;
+            let text = metrics.map_err(|error| Failure::call("cannot get the metrics", &error))?;
+            app.output.print(&text)?;
+            return Ok(Exit::Done);
+        }
         let status = client
             .get_status()
             .await

@@ -31,7 +31,7 @@ pub(crate) struct Wait {
     #[arg(long)]
     all: bool,
     /// Wait so long at most; 0 only looks, and exit code 8 says that a question is still open
-    #[arg(long, value_name = "SPAN", value_parser = input::limit)]
+    #[arg(long, value_name = "SPAN", allow_hyphen_values = true, value_parser = input::limit)]
     timeout: Option<Duration>,
 }
 

@@ -37,7 +37,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// With --consumer, the daemon keeps the place under that name, and each change comes at least once, whoever restarts: it is acknowledged when it is
 /// printed, or when CMD has succeeded. CMD then runs for one change after the other; one that fails is run again, and when it has failed
 /// too often its change is set aside (`barista consumer show NAME`) and the watch goes on. BARISTA_CONSUMER and BARISTA_ATTEMPT say for whom
-/// and for which time CMD runs. A newer watch of the same consumer takes over, and the older one ends.
+/// and for which time CMD runs. A newer watch of the same consumer takes over, and the older one ends. The place is one for all changes:
+/// what a filter such as --type hides is acknowledged, too, and does not come again under another filter.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: barista watch --exec 'notify-send \"$BARISTA_KIND\" \"$BARISTA_TITLE\"'"
@@ -55,7 +56,7 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "CMD", value_hint = clap::ValueHint::CommandString)]
     exec: Option<String>,
     /// How long the command may take for one change
-    #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = input::limit, requires = "exec")]
+    #[arg(long, value_name = "SPAN", default_value = "60s", allow_hyphen_values = true, value_parser = input::limit, requires = "exec")]
     exec_timeout: Duration,
     /// How many commands may run at once; with 1 they run in order
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256), requires = "exec", conflicts_with = "consumer")]
@@ -79,7 +80,7 @@ pub(crate) enum Since {
 pub(crate) fn since(typed: &str) -> Result<Since, String> {
     match typed {
         "now" => Ok(Since::Now),
-        "all" => Ok(Since::All),
+        "all" | "oldest" => Ok(Since::All),
         typed => match typed.parse() {
             Ok(sequence) if sequence >= 0 => Ok(Since::After(sequence)),
             _ => Err("give a sequence such as 41, or now, or all".to_owned()),
@@ -336,6 +337,7 @@ mod tests {
     fn a_watch_starts_where_it_is_told() {
         assert_eq!(since("now"), Ok(Since::Now));
         assert_eq!(since("all"), Ok(Since::All));
+        assert_eq!(since("oldest"), Ok(Since::All));
         assert_eq!(since("0"), Ok(Since::After(0)));
         assert_eq!(since("41"), Ok(Since::After(41)));
         for wrong in ["", "-1", "yesterday", "1.5"] {

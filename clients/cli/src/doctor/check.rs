@@ -98,11 +98,14 @@ pub(crate) async fn run(app: &App, depth: Depth) -> Checked {
 fn parse(said: &[u8]) -> Option<(String, String, Vec<Finding>)> {
     let report: Value = serde_json::from_slice(said).ok()?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let findings = report["findings"].as_array()?.iter().map(|found| {
+    let findings = report["findings"].as_array()?;
+    // A daemon that starts on a damaged file makes it no better.
+    let is_damaged = findings.iter().any(|found| found["kind"] == "DAMAGE");
+    let findings = findings.iter().map(|found| {
         let level = Level::of_word(found["level"].as_str()?)?;
         let remedy = text(&found["remedy"]);
         let finding = Finding::new(level, text(&found["check"])?, text(&found["text"])?, remedy);
-        let schema = found["kind"] == "SCHEMA";
+        let schema = found["kind"] == "SCHEMA" && !is_damaged;
         Some(finding.fixed_by(schema.then_some(Fix::StartDaemon)))
     });
     Some((

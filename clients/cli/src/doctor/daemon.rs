@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use barista_client::pb::admin::v1::{
-    DatabaseStatus, ServerInfo, ServerStatus, WalLock, WalLockKind,
+    DatabaseStatus, RetentionReport, ServerInfo, ServerStatus, WalLock, WalLockKind,
 };
 use barista_client::{Autostart, Client, Error};
 
 use crate::app::App;
 use crate::doctor::check::Depth;
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{Finding, Level};
 use crate::doctor::tools;
 use crate::render::status::{bytes, holder, lock_word};
 use crate::text;
@@ -39,7 +39,12 @@ impl Contact {
             Depth::Config | Depth::Quick => options,
             Depth::Full => options.call_timeout(FULL_CHECK),
         };
-        match Client::connect(options).await {
+        let connected = match Client::connect(options.clone()).await {
+            // A daemon that ends just now: whether it is gone shows at the second look.
+            Err(Error::Disconnected { .. }) => Client::connect(options).await,
+            connected => connected,
+        };
+        match connected {
             Ok(client) => Self::Answers(client),
             Err(Error::NotRunning { .. }) => Self::Absent,
             Err(error) => Self::Failed(error),
@@ -48,11 +53,20 @@ impl Contact {
 }
 
 /// Looks at the daemon.
-pub(crate) async fn examine(contact: &Contact, data_dir: Option<&Path>) -> Vec<Finding> {
+pub(crate) async fn examine(
+    contact: &Contact,
+    data_dir: Option<&Path>,
+    known: &[Finding],
+) -> Vec<Finding> {
     let client = match contact {
         Contact::Answers(client) => client,
         Contact::Absent => {
-            let text = "is not running; the next command that needs it starts it";
+            let sick = known.iter().any(|found| found.level == Level::Problem);
+            let text = if sick {
+                "is not running, and may not start until the problems above are put right"
+            } else {
+                "is not running; the next command that needs it starts it"
+            };
             return vec![Finding::note("daemon", text)];
         }
         Contact::Failed(error) => {
@@ -124,6 +138,9 @@ fn judge(status: &ServerStatus) -> Vec<Finding> {
     if status.shutting_down {
         findings.push(Finding::note("daemon", "is stopping"));
     }
+    if let Some(report) = &status.last_retention {
+        findings.extend(retention(report));
+    }
     for database in &status.databases {
         findings.extend(write_ahead_log(database));
         findings.extend(locks(database));
@@ -142,6 +159,30 @@ fn judge(status: &ServerStatus) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Who keeps the journal from being shortened, and who has lost a part of it.
+fn retention(report: &RetentionReport) -> Vec<Finding> {
+    let holds = report.holds.iter().map(|hold| {
+        let text = format!(
+            "consumer {} keeps {} changes that would be removed",
+            text::line(&hold.consumer),
+            hold.held_changes
+        );
+        Finding::note("retention", text)
+    });
+    let lost = report.left_behind.iter().map(|name| {
+        let name = text::line(name);
+        let text = format!(
+            "consumer {name} was too far behind, and changes that it has not seen were removed"
+        );
+        Finding::warning(
+            "retention",
+            text,
+            format!("barista consumer reset {name} --since oldest"),
+        )
+    });
+    holds.chain(lost).collect()
 }
 
 fn write_ahead_log(database: &DatabaseStatus) -> Option<Finding> {
@@ -181,6 +222,13 @@ fn locks(database: &DatabaseStatus) -> Vec<Finding> {
             "{holder} holds a {word} lock on {}",
             text::line(&database.name)
         );
+        if lock.kind() == WalLockKind::Write && lock.pid > 0 {
+            let remedy = format!(
+                "writes wait for it: let it finish, or end it: kill {}",
+                lock.pid
+            );
+            return Finding::warning("lock", text, remedy);
+        }
         Finding::note("lock", text)
     };
     others.map(tell).collect()
@@ -206,7 +254,6 @@ fn queue(database: &DatabaseStatus) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Level;
 
     #[test]
     fn a_reader_that_pins_the_log_is_named() {

@@ -7,16 +7,20 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use barista_locate::{CONFIG_FILE, Located, RUN_DIR, SOCKET_PATH_FILE};
+use barista_locate::{CONFIG_FILE, LOG_FILE, Located, RUN_DIR, SOCKET_PATH_FILE};
 
 use crate::doctor::finding::Finding;
 use crate::doctor::fix::Fix;
 use crate::render::status::bytes;
+use crate::{shell, text};
 
 /// Less than this on the disk is a problem, in bytes.
 const TOO_LITTLE: u64 = 100 << 20;
 /// Less than this on the disk is worth a warning, in bytes.
 const LITTLE: u64 = 1 << 30;
+/// The permissions with which Barista makes its directories and files.
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
 /// The databases that may be in a data directory.
 const DATABASES: [&str; 4] = [
     "notifications.db",
@@ -48,8 +52,13 @@ pub(crate) fn examine(located: &Located, daemon_is_absent: bool) -> Vec<Finding>
     };
     let us = Us::of_this_process();
     let mut findings = vec![owner_and_mode(located, &metadata, us)];
+    if metadata.uid() != us.uid {
+        // All that is in it is somebody else's, too, and to be left to them.
+        return findings;
+    }
     findings.extend(configuration(path, us));
-    findings.extend(run_directory(path, us));
+    findings.extend(private_directory("socket", &path.join(RUN_DIR), us));
+    findings.extend(logs(path, us));
     findings.extend(socket(path, us, daemon_is_absent));
     let files = DATABASES
         .iter()
@@ -57,6 +66,11 @@ pub(crate) fn examine(located: &Located, daemon_is_absent: bool) -> Vec<Finding>
     findings.extend(files.filter_map(|file| database(&file, us)));
     findings.extend(room(path));
     findings
+}
+
+/// The path as a remedy has it, which is meant for a shell.
+fn typed(path: &Path) -> String {
+    shell::word(&path.display().to_string())
 }
 
 /// Who looks.
@@ -97,20 +111,35 @@ fn owner_and_mode(located: &Located, metadata: &Metadata, us: Us) -> Finding {
         );
     }
     if metadata.uid() != us.uid {
-        let text = format!(
-            "{path} belongs to user id {}, and you are {}",
-            metadata.uid(),
-            us.uid
-        );
-        return Finding::problem(check, text, "name a directory of your own with --data-dir");
+        let owner = user(metadata.uid());
+        let text = format!("{path} belongs to {owner}, and you are {}", user(us.uid));
+        let remedy = format!("name a directory of your own with --data-dir, or do it as {owner}");
+        return Finding::problem(check, text, remedy);
     }
     let mode = metadata.mode() & 0o7777;
-    if us.is_open_to_others(metadata) {
-        let text = format!("others may write into {path} (mode {mode:o})");
-        let fix = us.fix(&located.path, metadata, mode & !0o022);
-        return Finding::problem(check, text, format!("chmod go-w {path}")).fixed_by(fix);
-    }
-    Finding::good(check, format!("{path} ({}, mode {mode:o})", located.source))
+    let wrong = if us.is_open_to_others(metadata) {
+        format!("others may write into {path} (mode {mode:o})")
+    } else if mode & 0o700 != 0o700 {
+        format!("its owner may not read and write {path} (mode {mode:o})")
+    } else {
+        return Finding::good(check, format!("{path} ({}, mode {mode:o})", located.source));
+    };
+    let fix = us.fix(&located.path, metadata, DIRECTORY_MODE);
+    Finding::problem(
+        check,
+        wrong,
+        format!("chmod {DIRECTORY_MODE:o} {}", typed(&located.path)),
+    )
+    .fixed_by(fix)
+}
+
+/// A user as people know them.
+fn user(uid: u32) -> String {
+    let known = nix::unistd::User::from_uid(uid.into()).ok().flatten();
+    known.map_or_else(
+        || format!("the user with the id {uid}"),
+        |user| format!("{} (user id {uid})", text::line(&user.name)),
+    )
 }
 
 /// Whether others may change the configuration. Whether it is valid is for the daemon's own check to say.
@@ -120,27 +149,67 @@ fn configuration(data_dir: &Path, us: Us) -> Option<Finding> {
     us.is_open_to_others(&metadata).then(|| {
         let mode = metadata.mode() & 0o7777;
         let text = format!("others may change {} (mode {mode:o})", file.display());
-        let fix = us.fix(&file, &metadata, mode & !0o022);
-        Finding::warning(
-            "configuration",
-            text,
-            format!("chmod go-w {}", file.display()),
-        )
-        .fixed_by(fix)
+        let fix = us.fix(&file, &metadata, FILE_MODE);
+        let remedy = format!("chmod {FILE_MODE:o} {}", typed(&file));
+        Finding::warning("configuration", text, remedy).fixed_by(fix)
     })
 }
 
-fn run_directory(data_dir: &Path, us: Us) -> Option<Finding> {
-    let path = data_dir.join(RUN_DIR);
-    let metadata = fs::symlink_metadata(&path).ok()?;
+/// A directory that only its owner should enter, for what `check` is about; nothing is said about one that is so, or not there.
+fn private_directory(check: &'static str, path: &Path, us: Us) -> Option<Finding> {
+    let metadata = fs::symlink_metadata(path).ok()?;
     let mode = metadata.mode() & 0o7777;
+    let fix = us.fix(path, &metadata, DIRECTORY_MODE);
+    let shown = path.display();
+    let remedy = format!("chmod {DIRECTORY_MODE:o} {}", typed(&path));
+    if mode & 0o700 != 0o700 {
+        let text = format!("its owner may not read and write {shown} (mode {mode:o})");
+        return Some(Finding::problem(check, text, remedy).fixed_by(fix));
+    }
     (mode & 0o077 != 0).then(|| {
-        let text = format!(
-            "{} has mode {mode:o}, so others see the socket",
-            path.display()
-        );
-        Finding::warning("socket", text, format!("chmod 700 {}", path.display()))
-            .fixed_by(us.fix(&path, &metadata, 0o700))
+        let text = format!("others may look into {shown} (mode {mode:o})");
+        Finding::warning(check, text, remedy).fixed_by(fix)
+    })
+}
+
+/// The directory of the log, and the files in it: they say what happens here, and to nobody else.
+fn logs(data_dir: &Path, us: Us) -> Vec<Finding> {
+    let Some(directory) = data_dir.join(LOG_FILE).parent().map(Path::to_owned) else {
+        return Vec::new();
+    };
+    let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.sort();
+    let files = files.iter().filter_map(|file| log(file, us));
+    let directory = private_directory("log", &directory, us);
+    directory.into_iter().chain(files).collect()
+}
+
+fn log(path: &Path, us: Us) -> Option<Finding> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    let (mode, shown) = (metadata.mode() & 0o7777, path.display());
+    if !metadata.is_file() {
+        let text = format!("{shown} is not a file, so nothing can be logged there");
+        return Some(Finding::problem(
+            "log",
+            text,
+            format!("mv {shown} {shown}.old"),
+        ));
+    }
+    if metadata.uid() != us.uid {
+        let text = format!("{shown} belongs to {}", user(metadata.uid()));
+        let remedy = format!("sudo chown {} {}", us.uid, typed(path));
+        return Some(Finding::problem("log", text, remedy));
+    }
+    let fix = us.fix(path, &metadata, FILE_MODE);
+    let remedy = format!("chmod {FILE_MODE:o} {}", typed(path));
+    if mode & 0o600 != 0o600 {
+        let text = format!("its owner may not read and write {shown} (mode {mode:o})");
+        return Some(Finding::problem("log", text, remedy).fixed_by(fix));
+    }
+    (mode & 0o077 != 0).then(|| {
+        let text = format!("others may read {shown} (mode {mode:o})");
+        Finding::warning("log", text, remedy).fixed_by(fix)
     })
 }
 
@@ -171,7 +240,8 @@ fn stale_publication(data_dir: &Path) -> Finding {
     let path = data_dir.join(RUN_DIR).join(SOCKET_PATH_FILE);
     let shown = path.display();
     let text = format!("{shown} names the socket of a daemon that has ended");
-    Finding::warning("socket", text, format!("rm {shown}")).fixed_by(Fix::RemovePublished(path))
+    Finding::warning("socket", text, format!("rm {}", typed(&path)))
+        .fixed_by(Fix::RemovePublished(path))
 }
 
 fn socket_file(path: &Path, metadata: &Metadata, us: Us, daemon_is_absent: bool) -> Finding {
@@ -180,18 +250,22 @@ fn socket_file(path: &Path, metadata: &Metadata, us: Us, daemon_is_absent: bool)
     let mode = metadata.mode() & 0o777;
     if !metadata.file_type().is_socket() {
         let text = format!("{shown} is not a socket");
-        Finding::problem(check, text, format!("barista daemon stop; rm {shown}"))
+        Finding::problem(
+            check,
+            text,
+            format!("barista daemon stop; rm {}", typed(path)),
+        )
     } else if metadata.uid() != us.uid {
-        let text = format!("{shown} belongs to user id {}", metadata.uid());
+        let text = format!("{shown} belongs to {}", user(metadata.uid()));
         let remedy = "name another data directory with --data-dir";
         Finding::problem(check, text, remedy)
     } else if daemon_is_absent {
         let text = format!("{shown} is stale: nobody listens; the next daemon removes it");
-        Finding::warning(check, text, format!("rm {shown}"))
+        Finding::warning(check, text, format!("rm {}", typed(path)))
             .fixed_by(Fix::RemoveSocket(path.to_owned()))
     } else if mode & 0o077 != 0 {
         let text = format!("others may use {shown} (mode {mode:o})");
-        Finding::warning(check, text, format!("chmod 600 {shown}"))
+        Finding::warning(check, text, format!("chmod 600 {}", typed(path)))
             .fixed_by(us.fix(path, metadata, 0o600))
     } else {
         Finding::good(check, shown.to_string())
@@ -209,20 +283,21 @@ fn database(path: &PathBuf, us: Us) -> Option<Finding> {
         return Some(Finding::problem(check, text, remedy));
     }
     if metadata.uid() != us.uid {
-        let text = format!("{shown} belongs to user id {}", metadata.uid());
-        let remedy = format!("sudo chown {} {shown}", us.uid);
+        let text = format!("{shown} belongs to {}", user(metadata.uid()));
+        let remedy = format!("sudo chown {} {}", us.uid, typed(path));
         return Some(Finding::problem(check, text, remedy));
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o600 != 0o600 {
         let text = format!("its owner may not read and write {shown} (mode {mode:o})");
-        let fix = us.fix(path, &metadata, (mode | 0o600) & !0o022);
-        return Some(Finding::problem(check, text, format!("chmod u+rw {shown}")).fixed_by(fix));
+        let fix = us.fix(path, &metadata, FILE_MODE);
+        let remedy = format!("chmod {FILE_MODE:o} {}", typed(path));
+        return Some(Finding::problem(check, text, remedy).fixed_by(fix));
     }
     us.is_open_to_others(&metadata).then(|| {
         let text = format!("others may write to {shown} (mode {mode:o}), which the daemon refuses");
-        let fix = us.fix(path, &metadata, mode & !0o022);
-        Finding::problem(check, text, format!("chmod go-w {shown}")).fixed_by(fix)
+        let fix = us.fix(path, &metadata, FILE_MODE);
+        Finding::problem(check, text, format!("chmod {FILE_MODE:o} {}", typed(path))).fixed_by(fix)
     })
 }
 
@@ -264,6 +339,27 @@ mod tests {
             .filter(|finding| finding.check != "disk")
             .map(|f| (f.level, f.check.into_owned()))
             .collect()
+    }
+
+    #[test]
+    fn a_remedy_with_a_path_can_be_pasted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("it's mine");
+        fs::create_dir(&path).expect("a directory");
+        set_mode(&path, 0o777);
+        let located = Located {
+            path: path.clone(),
+            source: Source::Flag,
+        };
+        let findings = examine(&located, true);
+        let remedy = findings[0].remedy.as_deref().expect("a remedy");
+        assert!(remedy.ends_with(r"it'\''s mine'"), "{remedy}");
+        let pasted = std::process::Command::new("sh")
+            .args(["-c", remedy])
+            .status();
+        assert!(pasted.expect("a shell").success());
+        let mode = fs::metadata(&path).expect("there").mode();
+        assert_eq!(mode & 0o777, DIRECTORY_MODE);
     }
 
     fn set_mode(path: &Path, mode: u32) {

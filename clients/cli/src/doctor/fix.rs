@@ -61,14 +61,14 @@ async fn apply_one(app: &App, fix: &Fix) -> Result<Option<String>, (String, Stri
         ),
         Fix::RemoveSocket(path) => (
             format!("remove the stale socket {}", path.display()),
-            remove_if(path, |aside| is_dead(aside, &[io::ErrorKind::ConnectionRefused])),
+            remove_if(path, |aside| {
+                is_dead(aside, &[io::ErrorKind::ConnectionRefused])
+            }),
         ),
-        Fix::RemovePublished(path) => {
-            (
-                format!("remove the stale {}", path.display()),
-                remove_if(path, names_nobody),
-            )
-        }
+        Fix::RemovePublished(path) => (
+            format!("remove the stale {}", path.display()),
+            remove_if(path, names_nobody),
+        ),
         Fix::StartDaemon => {
             let options = app.options();
             let options = options.autostart(Autostart::Allowed { daemon: None });

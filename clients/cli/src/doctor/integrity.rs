@@ -72,7 +72,7 @@ fn tell(finding: &IntegrityFinding) -> Finding {
         | IntegrityFindingKind::Unusable
         | IntegrityFindingKind::Unspecified => (
             "integrity",
-            "barista daemon stop, keep a copy of the file, and put a backup in its place, or salvage it with .recover of the sqlite3 shell",
+            "barista daemon stop, then barista db restore FILE puts a backup in its place and keeps what was there; without one, barista doctor says then how to salvage it",
         ),
     };
     let text = format!(

@@ -208,8 +208,8 @@ slack-bridge             3  38000          0  no       too far behind, or from b
 bell
 acknowledged  up to 41, 1 change to come
 watched       no
-created       2026-03-01 11:00:00 (1h ago)
-moved         2026-03-01 11:59:00 (1m ago)
+created       2026-03-01 11:00:00 UTC (1h ago)
+moved         2026-03-01 11:59:00 UTC (1m ago)
 
 set aside
        7  #3       3m  6 attempts  exit status: 1\\u{1b}[2J …

@@ -106,6 +106,12 @@ impl Page {
 
     fn origin(&mut self, notification: &Notification) {
         self.field("agent", &text::line(&notification.agent));
+        if notification.from_agent_socket {
+            self.field(
+                "",
+                "from a sandbox: who it is and what it says is unverified",
+            );
+        }
         self.field("session", &text::line(&notification.session));
         self.field("project", &text::line(&notification.project));
         self.field("tags", &text::line(&notification.tags.join(", ")));
@@ -268,11 +274,11 @@ options    approve  ship it now
            or any text
 agent      deploy-bot
 tags       release, eu
-created    2026-03-01 11:57:00 (3m ago)
-expires    2026-03-01 13:00:00 (in 1h), then deny
-closed     2026-03-01 11:59:00 (1m ago) by ann
+created    2026-03-01 11:57:00 UTC (3m ago)
+expires    2026-03-01 13:00:00 UTC (in 1h), then deny
+closed     2026-03-01 11:59:00 UTC (1m ago) by ann
 response   approve
-           by ann through slack at 2026-03-01 11:59:00 (1m ago)
+           by ann through slack at 2026-03-01 11:59:00 UTC (1m ago)
 
 context
   {
@@ -284,8 +290,8 @@ context
   }
 
 history
-      40  created    2026-03-01 11:57:00 (3m ago)  by deploy-bot
-      41  responded  2026-03-01 11:59:00 (1m ago)  by ann
+      40  created    2026-03-01 11:57:00 UTC (3m ago)  by deploy-bot
+      41  responded  2026-03-01 11:59:00 UTC (1m ago)  by ann
 ";
         let rendered = render(&answered(), &history, &noon(), 80);
         assert_eq!(strip_str(&rendered).to_string(), expected);

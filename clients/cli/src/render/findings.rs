@@ -20,7 +20,15 @@ pub(crate) fn render(fixed: &[String], findings: &[Finding], columns: usize) -> 
         let text = format!("{}: {}", finding.check, finding.text);
         push(&mut page, &paint(style, mark), &text, columns);
         if let Some(remedy) = &finding.remedy {
-            push(&mut page, "       ", &format!("next: {remedy}"), columns);
+            // A remedy of several commands has a line for each.
+            for (number, line) in remedy.lines().enumerate() {
+                let line = if number == 0 {
+                    format!("next: {line}")
+                } else {
+                    format!("      {line}")
+                };
+                push(&mut page, "       ", &line, columns);
+            }
         }
     }
     let count = |level| {

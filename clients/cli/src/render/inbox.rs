@@ -223,7 +223,7 @@ impl Layout {
                 let default = text::line(&notification.default_response);
                 let expiry = match default.as_str() {
                     "" => expiry,
-                    default => format!("{expiry} as {default}"),
+                    default => format!("{expiry}, then counts as {default}"),
                 };
                 lines.push(paint(style::DIM, &text::fit(&expiry, self.title)));
             }
@@ -300,7 +300,7 @@ mod tests {
 critical
 •  12  3m  question    deploy-bot        Deploy version 4.2.0 of the billing se…
                                          approve | deny
-                                         expires in 57m as deny
+                                         expires in 57m, then counts as deny
 normal
     7  3m  question    an-agent-with-a…  Install pandas 2.0?
                                          approve | deny | any text

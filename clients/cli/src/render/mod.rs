@@ -5,4 +5,5 @@ pub(crate) mod detail;
 pub(crate) mod event;
 pub(crate) mod findings;
 pub(crate) mod inbox;
+pub(crate) mod retention;
 pub(crate) mod status;

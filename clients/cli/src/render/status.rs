@@ -11,6 +11,15 @@ use crate::time::{self, Clock};
 /// How wide the names of the fields are.
 const LABEL: usize = 10;
 
+/// Who keeps changes that would be removed otherwise.
+fn held_back(status: &ServerStatus) -> impl Iterator<Item = String> {
+    let holds = status.last_retention.iter().flat_map(|last| &last.holds);
+    holds.map(|hold| {
+        let changes = count(hold.held_changes, "change");
+        format!("{} holds back {changes}", text::line(&hold.consumer))
+    })
+}
+
 /// Who the daemon is, what it has to do, and how each database is.
 pub(crate) fn render(info: &ServerInfo, status: &ServerStatus, clock: &Clock) -> String {
     let mut lines = Vec::new();
@@ -41,6 +50,9 @@ pub(crate) fn render(info: &ServerInfo, status: &ServerStatus, clock: &Clock) ->
     };
     field("data", text::line(&info.data_dir));
     field("socket", text::line(&info.socket));
+    if !info.agent_socket.is_empty() {
+        field("for agents", text::line(&info.agent_socket));
+    }
     field(
         "storage",
         format!(
@@ -58,6 +70,9 @@ pub(crate) fn render(info: &ServerInfo, status: &ServerStatus, clock: &Clock) ->
         "open",
         format!("{}{more}", count(status.open_notifications, "notification")),
     );
+    for hold in held_back(status) {
+        field("retention", hold);
+    }
     field(
         "clients",
         format!(

@@ -67,7 +67,7 @@ fn a_wait_that_runs_out_leaves_the_question_open() {
     let home = Home::new();
     let ended = home.run(["ask", "Deploy?", "--option", "approve", "--wait", "100ms"]);
     let ended = ended.with(124);
-    assert_eq!(ended.stdout, "");
+    assert_eq!(ended.stdout, "1\n", "so that a script can wait again");
     assert!(
         ended.stderr.contains("Wait again with: barista wait 1"),
         "{ended}"

@@ -294,7 +294,8 @@ fn a_reset_replays_into_the_watch_that_runs() {
     let watch = bell(&home, "echo $BARISTA_SEQUENCE");
     watch.stdout.line(1);
     until_acknowledged(&home, "bell", "2");
-    home.run(["consumer", "reset", "bell"]).with(0);
+    home.run(["consumer", "reset", "bell", "--since", "oldest"])
+        .with(0);
     let lines: Vec<String> = (0..4).map(|number| watch.stdout.line(number)).collect();
     assert_eq!(lines, ["1", "2", "1", "2"]);
     home.run(["consumer", "delete", "bell"]).with(0);

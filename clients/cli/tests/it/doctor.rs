@@ -1,13 +1,15 @@
 //! What `doctor` finds in installations that are broken in different ways, and what `--fix` puts right.
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::home::Home;
-use crate::program::Ended;
+use crate::program::{Ended, Running};
 
 /// A home whose daemon has stored something and has stopped.
 fn used_home() -> Home {
@@ -189,11 +191,199 @@ fn permissions_that_are_too_open_or_too_closed_are_found_and_put_right() {
     expect(&looked, "warning", "socket", "mode 755");
     expect(&looked, "problem", "database", "may not read and write");
     assert_eq!(mode(&data), 0o777, "without --fix nothing is changed");
-    expect_fixed(&home, &format!("chmod 755 {}", data.display()));
+    expect_fixed(&home, &format!("chmod 700 {}", data.display()));
     assert_eq!(
         (mode(&data), mode(&run), mode(&file)),
-        (0o755, 0o700, 0o644)
+        (0o700, 0o700, 0o600)
     );
+}
+
+#[test]
+fn a_log_that_others_may_read_or_its_owner_may_not_write_is_found_and_put_right() {
+    let home = used_home();
+    let log = home.data_dir().join(barista_locate::LOG_FILE);
+    let directory = log.parent().expect("a directory");
+    set_mode(directory, 0o755);
+    set_mode(&log, 0o444);
+    let looked = home.run(["doctor", "--json"]).with(1);
+    expect(&looked, "warning", "log", "mode 755");
+    expect(&looked, "problem", "log", "baristad.log (mode 444)");
+    expect_fixed(&home, "chmod 600");
+    assert_eq!((mode(directory), mode(&log)), (0o700, 0o600));
+}
+
+/// Runs `doctor` as a user without privileges whom the data directory belongs to, so that permissions count.
+fn doctor_of_its_owner(home: &Home) -> Option<Ended> {
+    let program = crate::program::BARISTA;
+    if rustix::process::geteuid().as_raw() != 0 {
+        return Some(home.run(["doctor", "--json"]));
+    }
+    let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    let own = "chmod a+rx . && chown -R 65534:65534 data";
+    if home
+        .sh(&format!("{own} && {nobody} {program} version"))
+        .code()
+        != 0
+    {
+        eprintln!("left out: nobody may not run the program here");
+        return None;
+    }
+    Some(home.sh(&format!("{nobody} {program} doctor --json")))
+}
+
+#[test]
+fn what_would_keep_the_daemon_from_starting_is_a_problem() {
+    let home = used_home();
+    let socket = home.path().join("nowhere/s.sock");
+    let log = home.path().join("nowhere/x.log");
+    configure(
+        &home,
+        &format!(
+            "[server]\nsocket = '{}'\n[log]\nfile = '{}'\n",
+            socket.display(),
+            log.display()
+        ),
+    );
+    let looked = home.run(["doctor", "--json"]).with(1);
+    expect(
+        &looked,
+        "problem",
+        "socket",
+        "nowhere/s.sock does not exist",
+    );
+    expect(&looked, "problem", "log", "cannot log to");
+    configure(&home, "");
+    home.run(["doctor"]).with(0);
+    set_mode(&home.data_dir(), 0o500);
+    let Some(looked) = doctor_of_its_owner(&home) else {
+        return;
+    };
+    let finding = expect(
+        &looked.with(1),
+        "problem",
+        "data directory",
+        "may not read and write",
+    );
+    assert_eq!(finding["fixable"], true);
+}
+
+#[test]
+fn data_of_somebody_else_are_said_to_be_theirs() {
+    let home = used_home();
+    if rustix::process::geteuid().as_raw() != 0 {
+        return; // Only root can give files away.
+    }
+    home.sh("chown -R 65534 data").with(0);
+    let looked = home.run(["doctor", "--json"]).with(1);
+    let finding = expect(&looked, "problem", "data directory", "(user id 65534)");
+    assert!(!looked.stdout.contains("chown"), "{looked}");
+    assert!(
+        finding["remedy"]
+            .as_str()
+            .is_some_and(|said| said.contains("do it as"))
+    );
+}
+
+#[test]
+fn a_table_of_another_program_is_told_at_the_start_and_by_the_doctor() {
+    let home = used_home();
+    fs::remove_file(database(&home)).expect("removed");
+    if !shell(
+        &home,
+        "CREATE TABLE notifications (id INTEGER PRIMARY KEY, text)",
+    ) {
+        return;
+    }
+    let foreign = "that is not Barista's: columns type, priority";
+    let looked = home.run(["doctor", "--json"]).with(1);
+    expect(&looked, "problem", "database", foreign);
+    let refused = home.run(["inbox"]).with(69);
+    assert!(refused.stderr.contains(foreign), "{refused}");
+    assert!(refused.stderr.len() < 1_000, "{refused}");
+    // The daemon was right to complain, so its log must not count against it.
+    fs::remove_file(home.data_dir().join(barista_locate::LOG_FILE)).expect("removed");
+}
+
+#[test]
+fn a_dropped_table_is_told_with_its_rows_and_in_few_words() {
+    let home = used_home();
+    if !shell(&home, "DROP TABLE notifications") {
+        return;
+    }
+    let looked = home.run(["doctor", "--json"]).with(1);
+    let gone = "the table notifications is missing, and all its rows are gone";
+    let finding = expect(&looked, "problem", "integrity", gone);
+    assert_eq!(finding["fixable"], false);
+    assert_eq!(findings(&looked, "problem", "schema").len(), 1, "{looked}");
+}
+
+/// Pastes the commands that `doctor` gives for a damaged file into a shell.
+#[test]
+fn what_the_doctor_advises_for_a_damaged_file_salvages_it() {
+    let home = used_home();
+    if !shell(&home, "SELECT 1") {
+        return;
+    }
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(database(&home))
+        .expect("opened");
+    let root = "SELECT rootpage FROM sqlite_master WHERE name = 'idx_notifications_status'";
+    let page = home
+        .sh(&format!("sqlite3 data/notifications.db \"{root}\""))
+        .with(0);
+    let page: u64 = page.value().parse().expect("a page");
+    file.write_all_at(&[0xff; 64], (page - 1) * 4096)
+        .expect("damaged");
+    let looked = home.run(["doctor", "--json"]).with(1);
+    let finding = expect(&looked, "problem", "integrity", "notifications.db");
+    let remedy = finding["remedy"].as_str().expect("a remedy");
+    let commands = remedy.lines().filter_map(|line| line.strip_prefix("  "));
+    let script: Vec<&str> = commands.collect();
+    let pasted = home.sh(&script.join("\n")).with(0);
+    assert!(pasted.stdout.contains("ok\n1\n"), "{pasted}");
+    let inbox = home.run(["inbox"]).with(0);
+    assert!(inbox.stdout.contains("Hello"), "{inbox}");
+}
+
+#[test]
+fn who_keeps_the_database_locked_is_named_and_reads_go_on() {
+    let home = used_home();
+    if !shell(&home, "SELECT 1") || !cfg!(target_os = "linux") {
+        return;
+    }
+    let mut holder = Command::new("sqlite3")
+        .arg(database(&home))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the shell");
+    let mut input = holder.stdin.take().expect("a pipe");
+    input
+        .write_all(b"BEGIN IMMEDIATE;\nSELECT 'locked';\n")
+        .expect("written");
+    let mut output = BufReader::new(holder.stdout.take().expect("a pipe"));
+    output.read_line(&mut String::new()).expect("its word");
+    let who = format!("sqlite3 (process {})", holder.id());
+    assert!(home.run(["inbox"]).with(0).stdout.contains("Hello"));
+    let looked = home.run(["doctor", "--json"]).with(0);
+    expect(
+        &looked,
+        "warning",
+        "lock",
+        &format!("{who} holds a write lock"),
+    );
+    let writer = Running::start(
+        home.command(crate::program::BARISTA)
+            .args(["notify", "After"]),
+    );
+    let told = format!("Waiting for the database, which {who} keeps locked.");
+    writer
+        .stderr
+        .until("a word", |text| text.contains(&told).then_some(()));
+    drop(input);
+    holder.wait().expect("its end");
+    writer.end().with(0);
 }
 
 #[test]

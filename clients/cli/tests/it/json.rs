@@ -154,6 +154,8 @@ fn the_status_says_who_serves_and_how_it_goes() {
     let status = home.status();
     assert_eq!(keys(&status), BTreeSet::from(["info", "status"]));
     let info = [
+        "agentSocket",
+        "authority",
         "backend",
         "build",
         "dataDir",

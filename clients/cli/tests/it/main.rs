@@ -4,10 +4,12 @@
 //! into a failure. The transcripts are brought up to date with `SNAPSHOTS=overwrite cargo test -p barista-cli --test it`.
 
 mod activation;
+mod agent;
 mod ask;
 mod completions;
 mod consumer;
 mod daemon;
+mod db;
 mod doctor;
 mod heard;
 mod home;

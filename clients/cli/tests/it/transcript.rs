@@ -9,12 +9,19 @@ use crate::home::Home;
 use crate::program::Running;
 
 /// What differs from run to run, and what stands for it. The order matters.
-const REDACTIONS: [(&str, &str); 11] = [
+const REDACTIONS: [(&str, &str); 15] = [
+    (r"\b\d{8}T\d{6}(?:\.\d+)?Z", "[TIME]"),
+    (r"\b[0-9a-f]{64}\b", "[SHA256]"),
     (
-        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \((?:now|\d+s ago)\)",
-        "2026-03-01 12:00:00 (now)",
+        r"(Backed up |changes up to \d+, )[\d.]+ (?:KiB|MiB|bytes)",
+        "$1[SIZE]",
+    ),
+    (
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:UTC|[+-]\d\d:\d\d) \((?:now|\d+s ago)\)",
+        "2026-03-01 12:00:00 UTC (now)",
     ),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "2026-03-01 12:00:00"),
+    (r"12:00:00 [+-]\d\d:\d\d", "12:00:00 UTC"),
     (r"\b\d{4}-\d\d-\d\dT[\d:.]+Z", "[TIME]"),
     (r"\bprocess \d+", "process [PID]"),
     (r"\bup [\d.]+m?s\b", "up [SPAN]"),
@@ -124,6 +131,11 @@ fn errors() {
 #[test]
 fn the_daemon() {
     session("daemon");
+}
+
+#[test]
+fn backup_and_retention() {
+    session("db");
 }
 
 #[test]

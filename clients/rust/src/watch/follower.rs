@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
+use tonic::Request;
 use tonic::Streaming;
 
 use crate::backoff::Patience;
@@ -109,6 +110,7 @@ impl Follower {
             items.push_back(WatchItem::SnapshotRestarted);
         }
         let limit = self.target.call_timeout;
+        let request = session.sign(Request::new(request));
         let mut stub = stub(session.channel);
         let reply = timeout(limit, stub.watch_notifications(request))
             .await

@@ -272,6 +272,13 @@ impl admin::admin_service_server::AdminService for Admin {
         }
     }
 
+    async fn get_metrics(
+        &self,
+        _: Request<GetMetricsRequest>,
+    ) -> Result<Response<GetMetricsResponse>, Status> {
+        Err(Status::unimplemented("not in this play"))
+    }
+
     async fn checkpoint(
         &self,
         _: Request<CheckpointRequest>,
@@ -283,6 +290,22 @@ impl admin::admin_service_server::AdminService for Admin {
         &self,
         _: Request<CheckIntegrityRequest>,
     ) -> Result<Response<CheckIntegrityResponse>, Status> {
+        Err(Status::unimplemented("not in this play"))
+    }
+
+    type CreateBackupStream = tokio_stream::Empty<Result<CreateBackupResponse, Status>>;
+
+    async fn create_backup(
+        &self,
+        _: Request<CreateBackupRequest>,
+    ) -> Result<Response<Self::CreateBackupStream>, Status> {
+        Err(Status::unimplemented("not in this play"))
+    }
+
+    async fn apply_retention(
+        &self,
+        _: Request<ApplyRetentionRequest>,
+    ) -> Result<Response<ApplyRetentionResponse>, Status> {
         Err(Status::unimplemented("not in this play"))
     }
 }

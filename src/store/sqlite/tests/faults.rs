@@ -23,6 +23,57 @@ async fn unwritable(bench: &Bench) -> String {
 }
 
 #[tokio::test]
+async fn a_store_opens_beside_a_foreign_lock_and_writes_when_it_is_free() {
+    let bench = Bench::open();
+    bench.create("before").await.expect("created");
+    // Closing the first store would wait for the lock, and checkpoint.
+    let foreign = bench.foreign();
+    foreign
+        .execute_batch(
+            "BEGIN IMMEDIATE;
+             INSERT INTO notifications (type, title, message, created_at, updated_at) VALUES ('info', 'theirs', 'm', '', '')",
+        )
+        .expect("a lock");
+    let Bench {
+        directory, store, ..
+    } = bench;
+    store.close();
+    drop(store);
+    let bench = Bench::open_in(directory);
+    assert_eq!(bench.store.published(), 1);
+    let seen = listed(&bench, Filter::default(), Order::OldestFirst).await;
+    assert_eq!(seen.len(), 1);
+    foreign.execute_batch("COMMIT").expect("a commit");
+    bench.create("after").await.expect("created");
+    assert_eq!(bench.store.published(), 3);
+}
+
+#[tokio::test]
+async fn a_store_that_must_be_upgraded_first_says_who_holds_the_lock() {
+    let Bench {
+        directory,
+        store,
+        database,
+        ..
+    } = Bench::open();
+    store.close();
+    drop(store);
+    let foreign = foreign(database.path());
+    foreign
+        .execute_batch("DROP INDEX idx_barista_request; BEGIN IMMEDIATE")
+        .expect("a lock");
+    let refused = Bench::try_open_in(directory, Duration::from_millis(2))
+        .err()
+        .expect("refused");
+    assert!(
+        refused
+            .to_string()
+            .contains("is locked by another process (fuser "),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn a_schema_that_cannot_be_repaired_stops_writes_until_it_can() {
     let bench = Bench::open();
     bench.create("before").await.expect("created");
@@ -229,10 +280,7 @@ fn what_is_not_a_database_is_refused_with_a_remedy() {
     let path = directory.path().join("notifications.db");
     std::fs::write(&path, "not a database, and longer than a header ".repeat(9)).expect("a file");
     let refused = super::super::connection::open_writer(&path, 64).expect_err("refused");
-    assert!(
-        matches!(refused, super::super::OpenError::Damaged { .. }),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused:?}");
 }
 
 struct Later;
