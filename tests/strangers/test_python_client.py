@@ -250,5 +250,9 @@ def test_a_consumer_goes_on_after_what_it_acknowledged(daemon: Daemon) -> None:
                 for _ in older:
                     pass
             assert next(newer).notification.title == "three"
+        with pytest.raises(ValueError, match="start_at"):
+            client.watch(consumer="bell", start_at="oldest")
+        place = client.get_consumer("bell").acknowledged.sequence
+        assert client.create_consumer("bell", oldest=True, exist_ok=True).acknowledged.sequence == place
         with client.watch() as watch, pytest.raises(ValueError, match="consumer"):
             watch.acknowledge()
