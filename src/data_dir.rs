@@ -17,6 +17,8 @@ use rustix::fs::Access;
 pub(crate) mod backup;
 mod database;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod replace;
 pub(crate) mod rules;
 

@@ -19,6 +19,7 @@ pub mod scrape;
 pub mod shutdown;
 pub mod socket;
 pub mod store;
+mod sync;
 pub mod telemetry;
 
 #[cfg(test)]

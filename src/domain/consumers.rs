@@ -1,7 +1,7 @@
 //! What can be done with consumers: the rules applied to a store, and who watches as whom.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -12,6 +12,7 @@ use super::consumer::store::{Acknowledge, ConsumerStore, NewConsumer, Reset};
 use super::consumer::{Claim, LagLimits, Origin, SetAside, Standing, not_negative, validate_name};
 use super::error::{Error, Result};
 use super::notification::store::Call;
+use crate::sync::{Mutex, MutexGuard};
 
 /// A consumer, as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -452,3 +453,6 @@ impl Drop for Hold {
         self.watchers.leave(&self.name, self.key);
     }
 }
+
+#[cfg(all(test, feature = "interleavings"))]
+mod interleavings;

@@ -5,7 +5,7 @@
 //! watcher costs a number, and nothing is ever dropped or queued for it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -15,6 +15,7 @@ use super::change::{ChangeKind, SharedChange};
 use super::error::{Error, Result};
 use super::notification::filter::ChangeFilter;
 use super::notification::store::NotificationStore;
+use crate::sync::{Mutex, MutexGuard};
 
 /// The most changes in the ring, and the most that one read brings into it.
 const RING_CHANGES: usize = 4_096;
@@ -378,3 +379,6 @@ impl Drop for Closing {
         });
     }
 }
+
+#[cfg(all(test, feature = "interleavings"))]
+pub(crate) mod interleavings;

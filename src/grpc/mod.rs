@@ -8,6 +8,8 @@ mod body;
 mod consumer;
 mod deadline;
 mod field;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod keeping;
 mod layer;
 pub mod metrics;

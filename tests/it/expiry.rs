@@ -2,7 +2,7 @@
 
 use barista_client::pb::notification::v1::create_notification_request::Expiration;
 use barista_client::pb::notification::v1::{
-    ChangeKind, CreateNotificationRequest, NotificationState, StartAt,
+    ChangeKind, CreateNotificationRequest, Notification, NotificationState, StartAt,
 };
 use barista_client::{ErrorReason, WaitOutcome};
 
@@ -96,4 +96,39 @@ async fn a_time_that_passes_while_no_daemon_runs_is_caught_up_with() {
             ChangeKind::Expired
         ]
     );
+}
+
+/// Fails when a time is stored or read as local time.
+#[tokio::test]
+async fn a_daemon_in_another_time_zone_tells_the_same_times_and_lets_nothing_expire_early() {
+    let mut daemon = TestDaemon::start().await;
+    let mut watch = daemon.watch(StartAt::Now).await;
+    let hour = soon(
+        daemon
+            .client()
+            .create_notification(expiring("An hour", 3_600_000, "")),
+    );
+    let created = hour.await.expect("created");
+    watch.event().await;
+    for zone in [
+        "Pacific/Kiritimati",
+        "Pacific/Pago_Pago",
+        "UTC+11",
+        "nonsense",
+    ] {
+        assert!(daemon.terminate().await.success());
+        daemon.restart_in_zone(zone).await;
+        assert_eq!(daemon.get(created.id).await, created, "{zone}");
+        let title = format!("In {zone}");
+        let short = soon(
+            daemon
+                .client()
+                .create_notification(expiring(&title, 50, "")),
+        );
+        let short = short.await.expect("created");
+        let seen = watch.events(2).await;
+        assert_eq!(seen[1].kind(), ChangeKind::Expired, "{zone}");
+        let time = |created: &Notification| created.create_time.map(|time| time.seconds);
+        assert!(time(&short) >= time(&created), "{zone}");
+    }
 }

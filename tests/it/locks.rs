@@ -161,6 +161,8 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
     check("GetServerInfo");
     soon(client.get_status()).await.expect("a status");
     check("GetStatus");
+    soon(client.get_metrics()).await.expect("a page");
+    check("GetMetrics");
     let thorough = CheckIntegrityRequest::default();
     soon(client.check_integrity(thorough)).await.expect("sound");
     check("CheckIntegrity");

@@ -14,6 +14,7 @@ mod expiry;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod foreign;
+mod fuzz;
 mod input;
 mod integrity;
 mod legacy;
@@ -26,7 +27,9 @@ mod respond;
 mod shutdown;
 mod socket;
 mod start;
+mod stopped;
 mod storage;
+mod upgrade;
 mod wait;
 mod watch;
 mod watch_limits;

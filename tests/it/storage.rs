@@ -1,7 +1,7 @@
 //! The files under the daemon: full, moved, replaced.
 
 use barista_client::pb::notification::v1::StartAt;
-use barista_client::{Code, ErrorReason};
+use barista_client::{Code, Error, ErrorReason};
 
 use crate::support::{TestDaemon, every, question, soon};
 
@@ -67,6 +67,67 @@ async fn a_database_that_was_moved_away_takes_no_more_writes() {
     assert_eq!(daemon.get(back.id).await, back);
     let mut watch = daemon.watch(StartAt::Oldest).await;
     watch.through(back.sequence).await;
+}
+
+/// How a file goes.
+#[derive(Debug, Clone, Copy)]
+enum Loss {
+    Deleted,
+    Replaced,
+}
+
+/// Creates until the daemon refuses to; returns how many it has acknowledged, and why it refused.
+async fn until_refused(daemon: &TestDaemon) -> (usize, Error) {
+    soon(async {
+        for acknowledged in 0.. {
+            let attempt = daemon.client().create_notification(question("Going on"));
+            if let Err(error) = attempt.await {
+                return (acknowledged, error);
+            }
+        }
+        unreachable!("a refusal, or a hang")
+    })
+    .await
+}
+
+/// Fails when `Open::still_there` leaves one of the files out.
+#[tokio::test]
+async fn when_a_file_is_deleted_or_replaced_writing_stops_and_nothing_is_lost() {
+    for (end, loss) in [
+        ("", Loss::Deleted),
+        ("", Loss::Replaced),
+        ("-wal", Loss::Deleted),
+        ("-wal", Loss::Replaced),
+        ("-shm", Loss::Deleted),
+    ] {
+        let daemon = TestDaemon::configured("[storage]\nfile_check_interval = '100ms'").await;
+        let before = every(daemon.client()).await.len();
+        let file = format!("{}{end}", daemon.home().database().display());
+        // A second name, so that the test can put the file back.
+        let kept = daemon.home().path().join("kept");
+        std::fs::hard_link(&file, &kept).expect("a second name");
+        std::fs::remove_file(&file).expect("deleted");
+        if let Loss::Replaced = loss {
+            std::fs::write(&file, "something else").expect("replaced");
+        }
+        let (acknowledged, error) = until_refused(&daemon).await;
+        let reason = error.reason();
+        assert_eq!(reason, ErrorReason::DatabaseUnavailable, "{end} {loss:?}");
+        assert!(error.to_string().contains("notifications.db"), "{error}");
+        std::fs::rename(&kept, &file).expect("put back");
+        let created = soon(async {
+            loop {
+                let attempt = daemon.client().create_notification(question("Back"));
+                if let Ok(created) = attempt.await {
+                    return created;
+                }
+            }
+        })
+        .await;
+        let all = every(daemon.client()).await;
+        assert_eq!(all.len(), before + acknowledged + 1, "{end} {loss:?}");
+        assert_eq!(all.last(), Some(&created));
+    }
 }
 
 #[tokio::test]

@@ -80,6 +80,10 @@ impl Disk {
             ),
             Step::Truncated { file, size } => self.change(*file, number, Change::Size(*size)),
             Step::Synced { file, begun } => self.sync(*file, *begun),
+            Step::SyncFailed { file, begun } => {
+                let file = self.files.entry(*file).or_default();
+                file.pending.retain(|(number, _)| *number >= *begun);
+            }
             Step::Deleted { name } => self.pending_names.push(Naming::Remove(name.clone())),
             Step::DirectorySynced => {
                 for naming in std::mem::take(&mut self.pending_names) {
@@ -206,6 +210,19 @@ mod tests {
         let too_late = Step::Synced { file: 0, begun: 2 };
         let steps = [&steps[..3], &[too_late]].concat();
         assert_eq!(after(&steps, Luck::None)["a"], b"");
+    }
+
+    #[test]
+    fn what_a_failed_sync_was_to_save_is_lost_whatever_is_synced_later() {
+        let steps = [
+            created(0, "a"),
+            Step::DirectorySynced,
+            written(0, b"one"),
+            Step::SyncFailed { file: 0, begun: 3 },
+            written(3, b"two"),
+            Step::Synced { file: 0, begun: 5 },
+        ];
+        assert_eq!(after(&steps, Luck::All)["a"], b"\0\0\0two");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod chance;
 mod disk;
+mod faults;
 mod ledger;
 mod real;
 mod recording;

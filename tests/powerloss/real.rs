@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use barista::data_dir::{self, DataDir};
 use barista::domain::clock::{Clock, Timestamp};
+use barista::domain::error::Error;
 use barista::domain::notification::draft::Draft;
 use barista::domain::notification::response::Actor;
 use barista::domain::notification::store::{Call, NotificationStore, Respond};
@@ -77,8 +78,19 @@ pub(crate) async fn create(
     title: &str,
     size: usize,
 ) -> Result<Notification, String> {
+    let created = create_as(store, uuid::Uuid::new_v4(), title, size).await;
+    created.map_err(|error| error.to_string())
+}
+
+/// Creates a question under a request id, so that it may be repeated.
+pub(crate) async fn create_as(
+    store: &dyn NotificationStore,
+    request_id: uuid::Uuid,
+    title: &str,
+    size: usize,
+) -> Result<Notification, Error> {
     let draft = Draft {
-        request_id: Some(uuid::Uuid::new_v4()),
+        request_id: Some(request_id),
         kind: NotificationType::Question,
         priority: Priority::Normal,
         title: title.to_owned(),
@@ -96,12 +108,10 @@ pub(crate) async fn create(
         surface: "test".to_owned(),
         owner: None,
     };
-    let new = draft.validate(Still.now()).map_err(|e| e.to_string())?;
-    let mut created = store
-        .create(vec![new], call())
-        .await
-        .map_err(|e| e.to_string())?;
-    created.pop().ok_or_else(|| "nothing created".to_owned())
+    let new = draft.validate(Still.now())?;
+    let mut created = store.create(vec![new], call()).await?;
+    let nothing = || Error::Internal("nothing created".to_owned());
+    created.pop().ok_or_else(nothing)
 }
 
 async fn respond(store: &dyn NotificationStore, id: i64, text: &str) -> Notification {

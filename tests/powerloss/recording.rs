@@ -21,6 +21,9 @@ pub(crate) enum Step {
     Truncated { file: usize, size: usize },
     /// What was done to the file before the step `begun` is on the disk.
     Synced { file: usize, begun: usize },
+    /// A sync failed: what was done to the file before the step `begun` never reaches the disk, though it can still be read. That is what
+    /// Linux does: it drops the pages that it could not write from those that it still has to.
+    SyncFailed { file: usize, begun: usize },
     /// A name was taken away.
     Deleted { name: String },
     /// The names are on the disk.
@@ -40,10 +43,31 @@ pub(crate) enum Syncs {
     NamesSkipped,
 }
 
+/// What a disk may refuse to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Write,
+    Sync,
+}
+
+/// A defect of the disk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    /// What it refuses.
+    pub(crate) operation: Operation,
+    /// How many such calls still succeed.
+    pub(crate) after: usize,
+    /// How many fail then.
+    pub(crate) times: usize,
+    /// What SQLite's layer for the operating system says to them.
+    pub(crate) code: i32,
+}
+
 /// The steps so far.
 #[derive(Debug)]
 pub(crate) struct Recording {
     syncs: Syncs,
+    fault: Mutex<Option<Fault>>,
     taken: Mutex<Taken>,
 }
 
@@ -58,8 +82,28 @@ impl Recording {
     pub(crate) fn new(syncs: Syncs) -> Self {
         Self {
             syncs,
+            fault: Mutex::default(),
             taken: Mutex::default(),
         }
+    }
+
+    /// Gives the disk a defect, or mends it.
+    pub(crate) fn set_fault(&self, fault: Option<Fault>) {
+        *self.fault.lock().expect("no panic") = fault;
+    }
+
+    /// Whether the disk refuses the next `operation`, and with which code.
+    pub(crate) fn refuses(&self, operation: Operation) -> Option<i32> {
+        let mut fault = self.fault.lock().expect("no panic");
+        let fault = fault
+            .as_mut()
+            .filter(|fault| fault.operation == operation)?;
+        if fault.after > 0 {
+            fault.after -= 1;
+            return None;
+        }
+        fault.times = fault.times.checked_sub(1)?;
+        Some(fault.code)
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -111,6 +155,10 @@ impl Recording {
         if self.syncs != Syncs::Skipped {
             self.push(Step::Synced { file, begun });
         }
+    }
+
+    pub(crate) fn sync_failed(&self, file: usize, begun: usize) {
+        self.push(Step::SyncFailed { file, begun });
     }
 
     pub(crate) fn deleted(&self, path: &Path) {

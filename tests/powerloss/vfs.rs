@@ -19,7 +19,7 @@ use rusqlite::ffi::{
     sqlite3_vfs_register,
 };
 
-use crate::recording::Recording;
+use crate::recording::{Operation, Recording};
 
 /// SQLite's word for the call that opens the directory of a file, to sync it.
 const OPEN_DIRECTORY: &CStr = c"openDirectory";
@@ -219,6 +219,9 @@ unsafe extern "C" fn write(
 ) -> c_int {
     // SAFETY: SQLite calls with a file that is open.
     let (methods, recording, number) = unsafe { opened(file) };
+    if let Some(code) = recording.and_then(|recording| recording.refuses(Operation::Write)) {
+        return code;
+    }
     // SAFETY: the arguments are those of SQLite.
     let outcome = unsafe { (methods.xWrite.expect("write"))(file, data, length, offset) };
     if let (SQLITE_OK, Some(recording)) = (outcome, recording) {
@@ -246,6 +249,12 @@ unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
     let (methods, recording, number) = unsafe { opened(file) };
     // What is written while the sync goes on may be too late for it.
     let begun = recording.map(Recording::position);
+    if let (Some(recording), Some(begun)) = (recording, begun)
+        && let Some(code) = recording.refuses(Operation::Sync)
+    {
+        recording.sync_failed(number, begun);
+        return code;
+    }
     // SAFETY: the arguments are those of SQLite.
     let outcome = unsafe { (methods.xSync.expect("sync"))(file, flags) };
     if let (SQLITE_OK, Some(recording), Some(begun)) = (outcome, recording, begun) {

@@ -25,6 +25,8 @@ class Daemon:
         self.data_dir = data_dir
         self.database = data_dir / "notifications.db"
         self.flags = flags
+        # A program that starts the daemon's, as the same process in the end: strace with its faults.
+        self.under: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._log = data_dir.with_name(data_dir.name + ".log")
 
@@ -47,7 +49,7 @@ class Daemon:
             manager.bind(address)
             manager.settimeout(LIMIT)
             self._process = subprocess.Popen(
-                [BINARIES / "baristad", "--data-dir", self.data_dir, *self.flags],
+                [*self.under, BINARIES / "baristad", "--data-dir", self.data_dir, *self.flags],
                 env={**os.environ, "NOTIFY_SOCKET": address},
                 stdin=subprocess.DEVNULL,
                 stderr=log,

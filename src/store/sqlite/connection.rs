@@ -45,10 +45,13 @@ pub(super) fn open_writer(path: &Path, cache_kib: u32) -> Result<Connection, Ope
     let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     configure(&connection, cache_kib).map_err(sqlite)?;
     connection.busy_timeout(OPEN_TIMEOUT).map_err(sqlite)?;
-    // Only a file without tables takes this, and only before it gets its log: so that retention can give pages back. An older one keeps what it has.
-    connection
-        .execute_batch("PRAGMA auto_vacuum = INCREMENTAL")
-        .map_err(sqlite)?;
+    // Only a file without tables takes this, and only before it gets its log: so that retention can give pages back. An older one keeps what it has,
+    // and is not asked, as that would need the write lock, which somebody else may hold.
+    if last_value(&connection, "PRAGMA schema_version").map_err(sqlite)? == "0" {
+        connection
+            .execute_batch("PRAGMA auto_vacuum = INCREMENTAL")
+            .map_err(sqlite)?;
+    }
     let settings: [(&'static str, &'static str, &'static str); 4] = [
         ("journal_mode", "PRAGMA journal_mode = WAL", "wal"),
         (

@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -10,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::failure::Failure;
 use crate::domain::error::{Error, Result};
+use crate::sync::atomic::{AtomicU8, Ordering};
 
 /// Waits in the queue: the caller may still take it back.
 const QUEUED: u8 = 0;
@@ -157,3 +157,6 @@ impl<T> Pending<T> {
         }
     }
 }
+
+#[cfg(all(test, feature = "interleavings"))]
+mod interleavings;

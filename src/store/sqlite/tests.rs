@@ -25,6 +25,7 @@ use crate::domain::word::Word;
 
 mod against_the_model;
 mod backup;
+mod clock;
 mod consumer;
 mod faults;
 mod retention;

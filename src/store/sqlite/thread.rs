@@ -288,14 +288,28 @@ impl WriterThread {
                 failpoint!("published");
                 self.answer(ran);
             }
-            Err(error) => {
-                tracing::error!(%error, writes = ran.done.len(), "a commit failed; what it held may or may not be stored");
-                fail(ran.done, &Error::CommitUnknown);
-                ran.failed
-                    .into_iter()
-                    .for_each(|(job, error)| job.fail(error));
-                self.after_error(&error);
-            }
+            Err(error) => self.commit_failed(&error, ran),
+        }
+    }
+
+    /// Tells the callers that the commit failed. Where there was no space, what ends a transaction in the log was not written, so that nothing
+    /// is stored and the connection is sound; after any other error the outcome is unknown.
+    fn commit_failed(&mut self, error: &rusqlite::Error, ran: Ran) {
+        let full = severity(error) == Severity::Full;
+        let outcome = if full {
+            self.disk_full()
+        } else {
+            Error::CommitUnknown
+        };
+        tracing::error!(%error, writes = ran.done.len(), "a commit failed; {outcome}");
+        fail(ran.done, &outcome);
+        ran.failed
+            .into_iter()
+            .for_each(|(job, error)| job.fail(error));
+        if full {
+            self.undo();
+        } else {
+            self.after_error(error);
         }
     }
 
@@ -353,11 +367,8 @@ impl WriterThread {
     fn abort(&mut self, aborted: Aborted) {
         let Aborted { error, jobs } = aborted;
         tracing::error!(%error, writes = jobs.len(), "a batch failed and was undone");
-        let full = severity(&error) == Severity::Full;
-        let reason = if full {
-            Error::DiskFull {
-                available: (self.options.surroundings.disk_available)().unwrap_or(0),
-            }
+        let reason = if severity(&error) == Severity::Full {
+            self.disk_full()
         } else {
             self.unavailable(&error)
         };
@@ -385,6 +396,12 @@ impl WriterThread {
                 self.after_error(&error);
                 false
             }
+        }
+    }
+
+    fn disk_full(&self) -> Error {
+        Error::DiskFull {
+            available: (self.options.surroundings.disk_available)().unwrap_or(0),
         }
     }
 
@@ -584,6 +601,8 @@ impl WriterThread {
                 let frames = checkpoint::extent(&open.connection).unwrap_or_default();
                 CheckpointOutcome { busy: true, frames }
             }
+            // The log still has everything.
+            Err(error) if severity(&error) == Severity::Full => return Err(self.disk_full()),
             Err(error) => {
                 let reason = self.unavailable(&error);
                 self.after_error(&error);

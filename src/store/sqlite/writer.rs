@@ -4,9 +4,8 @@
 //! after the commit is on the disk. The next batch forms during the sync, so nothing ever waits for company.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,6 +20,8 @@ use crate::data_dir::FileIdentity;
 use crate::domain::admin::{CheckpointMode, CheckpointOutcome, WriterActivity};
 use crate::domain::change::SharedChange;
 use crate::domain::error::{Error, Result};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 /// What a caller is told to wait before it tries again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -311,3 +312,6 @@ pub(super) fn receive(
     shared.depth.fetch_sub(1, Ordering::Relaxed);
     Ok(message)
 }
+
+#[cfg(all(test, feature = "interleavings"))]
+mod interleavings;

@@ -158,6 +158,14 @@ impl TestDaemon {
         ready(&self.process).await;
     }
 
+    /// Starts a daemon again where one has ended, in another time zone.
+    pub(crate) async fn restart_in_zone(&mut self, zone: &str) {
+        let mut command = self.home.command();
+        command.env("TZ", zone);
+        self.process = Process::spawn(command, self.home.path());
+        ready(&self.process).await;
+    }
+
     /// Starts a daemon where one has ended, and kills it after `time`, be it ready or not.
     pub(crate) async fn kill_after(&mut self, time: Duration) {
         self.process = self.home.spawn();

@@ -1,0 +1,147 @@
+//! A process full of watchers that is stopped, clients that say nothing, and others that say nonsense: they cost neither memory nor time.
+
+#![cfg(target_os = "linux")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use barista_client::pb::notification::v1::{CreateNotificationRequest, StartAt};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Raw, Seed, TestDaemon, beside, every, from, info, soon};
+
+/// Tells the child where the socket is.
+const SOCKET: &str = "BARISTA_IT_SOCKET";
+/// What the child says when all of its watchers have begun.
+const WATCHING: &str = "all of them watch";
+const CONNECTIONS: usize = 20;
+const WATCHERS: usize = 100;
+/// Writes of 20 KB while nobody reads: copied for each watcher they would be 2 GB.
+const WRITES: usize = 1_000;
+const MESSAGE: usize = 20_000;
+/// What the daemon may grow by. It keeps at most a batch of 1 MiB and what is on its way for each watcher.
+const GROWTH_KIB: u64 = 384 * 1024;
+
+/// Not a test: the process with the watchers. Alone it does nothing.
+#[tokio::test]
+#[ignore = "run by another test as a process of its own"]
+async fn a_process_with_watchers() {
+    let Some(socket) = std::env::var_os(SOCKET) else {
+        return;
+    };
+    let mut streams = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut raw = Raw::connect(Path::new(&socket)).await;
+        for _ in 0..WATCHERS / CONNECTIONS {
+            let watch = raw.notifications.watch_notifications(from(StartAt::Now));
+            let mut stream = soon(watch).await.expect("a stream").into_inner();
+            soon(stream.message()).await.expect("it has started");
+            streams.push((raw.channel.clone(), stream));
+        }
+    }
+    println!("{WATCHING}");
+    // Until this process is killed.
+    std::future::pending::<()>().await;
+}
+
+/// The process above. It is killed when this is dropped.
+struct Watchers(Child);
+
+impl Watchers {
+    /// Starts it, and stops it when all of its watchers have begun.
+    async fn stopped(socket: &Path) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut child = Command::new(program)
+            .args(["--exact", "stopped::a_process_with_watchers"])
+            .args(["--ignored", "--nocapture"])
+            .env(SOCKET, socket)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let output = child.stdout.take().expect("a pipe");
+        let watchers = Self(child);
+        beside(move || {
+            let mut lines = BufReader::new(output).lines();
+            let said = lines.find(|line| matches!(line, Ok(line) if line.contains(WATCHING)));
+            assert!(said.is_some(), "the watchers have not begun");
+        })
+        .await;
+        let pid = Pid::from_child(&watchers.0);
+        kill_process(pid, Signal::STOP).expect("a child of this process");
+        watchers
+    }
+}
+
+impl Drop for Watchers {
+    fn drop(&mut self) {
+        // Both fail only where it has ended.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A line of `/proc/PID/status` in KiB.
+fn memory(daemon: &TestDaemon, line: &str) -> u64 {
+    let path = format!("/proc/{}/status", daemon.process().pid());
+    let status = std::fs::read_to_string(path).expect("a status");
+    let found = status.lines().find_map(|text| text.strip_prefix(line));
+    let number = found.and_then(|rest| rest.trim().strip_suffix(" kB"));
+    number.expect("a number of KiB").parse().expect("a number")
+}
+
+/// Clients that say nothing, and clients that say nonsense; the first half of a handshake before it makes the nonsense frames.
+fn nuisances(socket: &Path) -> Vec<UnixStream> {
+    let mut seed = Seed::new();
+    let connect = |index: u64| {
+        let mut stream = UnixStream::connect(socket).expect("connected");
+        let mut bytes = match index % 3 {
+            0 => return stream,
+            1 => Vec::new(),
+            _ => b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        };
+        for _ in 0..1 + seed.below(4_000) {
+            bytes.push(u8::try_from(seed.below(256)).expect("a byte"));
+        }
+        // The daemon may hang up before everything is said.
+        let _ = stream.write_all(&bytes);
+        stream
+    };
+    (0..60).map(connect).collect()
+}
+
+/// Fails when a follower of `domain/feed.rs` takes its changes without the bound in bytes, or when each watcher has a queue.
+#[tokio::test]
+async fn a_hundred_watchers_in_a_stopped_process_cost_neither_memory_nor_time() {
+    // At its end the daemon gives those who do not read time to do so; here that would be time lost.
+    let daemon = TestDaemon::configured("[server]\nshutdown_grace = '500ms'").await;
+    let mut quick = daemon.watch(StartAt::Now).await;
+    let socket = daemon.client().socket().to_owned();
+    let watchers = Watchers::stopped(&socket).await;
+    let status = soon(daemon.client().get_status()).await.expect("a status");
+    assert_eq!(status.watchers, i32::try_from(WATCHERS + 1).expect("few"));
+    let open = nuisances(&socket);
+    let before = memory(&daemon, "VmRSS:");
+    let loud = CreateNotificationRequest {
+        message: "m".repeat(MESSAGE),
+        ..info("Noise")
+    };
+    let write = async {
+        for _ in 0..WRITES / 50 {
+            let batch = daemon
+                .client()
+                .batch_create_notifications(vec![loud.clone(); 50]);
+            soon(batch).await.expect("acknowledged");
+        }
+    };
+    let (seen, ()) = tokio::join!(quick.events(WRITES), write);
+    assert_eq!(seen.len(), WRITES);
+    assert_eq!(every(daemon.client()).await.len(), WRITES);
+    let growth = memory(&daemon, "VmHWM:").saturating_sub(before);
+    eprintln!("{WATCHERS} stopped watchers: {before} KiB before, {growth} KiB more at most");
+    assert!(growth < GROWTH_KIB, "{growth} KiB");
+    assert!(daemon.terminate().await.success());
+    drop((open, watchers));
+}
