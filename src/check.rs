@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::cli::{Arguments, Check, VERSION};
 use crate::config::{self, Config, ConfigError};
 use crate::daemon::SystemClock;
-use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
+use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath, Quoted};
 use crate::domain::admin::{IntegrityDepth, IntegrityKind};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::store::sqlite::{Inspection, NOTIFICATIONS_FILE, backend_version, inspect};
@@ -118,7 +118,10 @@ fn examine(arguments: &Arguments, what: Check) -> (Vec<Finding>, u8) {
     let mut findings: Vec<Finding> = unknown_variable().into_iter().collect();
     let located = match locate(arguments) {
         Ok(located) => located,
-        Err(finding) => return (vec![finding], EXIT_CONFIGURATION),
+        Err(finding) => {
+            findings.push(finding);
+            return (findings, EXIT_CONFIGURATION);
+        }
     };
     let (config, finding) = configuration(arguments, &located);
     findings.push(finding);
@@ -348,7 +351,8 @@ fn advice(kind: IntegrityKind, file: &Path) -> (&'static str, &'static str, Stri
 /// `.dump` and not `.recover`, which the shell of Debian 12 (SQLite 3.40) cannot do, and which leaves an empty file behind then. A dump that met damage
 /// ends with ROLLBACK, and would undo itself.
 fn salvage(file: &Path) -> String {
-    let directory = file.parent().unwrap_or(Path::new(".")).display();
+    let directory = Quoted(file.parent().unwrap_or(Path::new(".")));
+    // It is a name of ours, which needs no quotes.
     let name = file.file_name().unwrap_or_default().display();
     format!(
         "put a backup in its place, if there is one: barista db restore FILE. Otherwise salvage what can be read; what lies on damaged pages is lost:

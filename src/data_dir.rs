@@ -24,6 +24,7 @@ pub(crate) mod rules;
 
 pub use backup::{BackupFile, NewBackup, PlaceError};
 pub use database::{DatabaseFile, DatabasePath, FileIdentity};
+pub(crate) use error::Quoted;
 pub use error::{DataDirError, Rule};
 use rules::{Facts, Us};
 

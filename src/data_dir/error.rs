@@ -205,7 +205,7 @@ impl fmt::Display for Explained<'_> {
 }
 
 /// A path as it must be typed in a shell.
-struct Quoted<'a>(&'a Path);
+pub(crate) struct Quoted<'a>(pub(crate) &'a Path);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

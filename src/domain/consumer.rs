@@ -28,6 +28,8 @@ pub struct Consumer {
     pub acknowledged: i64,
     /// Grows with each creation and reset.
     pub generation: i64,
+    /// The number of its newest watch; 0 before the first.
+    pub watch: i64,
     /// When it was created.
     pub create_time: Option<Timestamp>,
     /// When its place last changed.
@@ -108,6 +110,37 @@ impl Standing {
             epoch: Some(self.consumer.epoch.clone()),
             sequence: self.consumer.acknowledged,
         }
+    }
+}
+
+/// The watch that a request comes from, as far as the request says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The generation of the consumer that the watch began with; `None` is not checked.
+    pub generation: Option<i64>,
+    /// The number of the watch; `None` is not checked.
+    pub watch: Option<i64>,
+}
+
+impl Origin {
+    /// Checks that no newer watch than this one has begun, and that `consumer` has not been moved since.
+    ///
+    /// The newer watch is looked for first: a watch that has to begin anew because of a reset must not do that in the newer one's place.
+    ///
+    /// # Errors
+    ///
+    /// `ConsumerTakenOver`, `ConsumerReset`.
+    pub fn check(self, consumer: &Consumer) -> Result<()> {
+        let name = || consumer.name.clone();
+        // A lower number is that of a consumer that was made again, which nobody newer watches.
+        if self.watch.is_some_and(|watch| watch < consumer.watch) {
+            return Err(Error::ConsumerTakenOver { name: name() });
+        }
+        let is_known = |known| known == consumer.generation;
+        if !self.generation.is_none_or(is_known) {
+            return Err(Error::ConsumerReset { name: name() });
+        }
+        Ok(())
     }
 }
 
@@ -250,6 +283,7 @@ mod tests {
                 epoch: epoch.to_owned(),
                 acknowledged,
                 generation: 1,
+                watch: 0,
                 create_time: None,
                 update_time: None,
                 behind_since: (5..100)

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::change::Cursor;
 use super::clock::{Clock, Timestamp};
 use super::consumer::store::{Acknowledge, ConsumerStore, NewConsumer, Reset};
-use super::consumer::{Claim, LagLimits, SetAside, Standing, not_negative, validate_name};
+use super::consumer::{Claim, LagLimits, Origin, SetAside, Standing, not_negative, validate_name};
 use super::error::{Error, Result};
 use super::notification::store::Call;
 use crate::sync::{Mutex, MutexGuard};
@@ -23,6 +23,17 @@ pub struct View {
     pub connected: Option<Timestamp>,
     /// Whether the journal is kept for it.
     pub holds_journal: bool,
+}
+
+/// A watch that is to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begin {
+    /// The consumer to watch as.
+    pub name: String,
+    /// The watch that this one continues. Without a number it is a new one.
+    pub origin: Origin,
+    /// Where to start; `None`: at the consumer's place.
+    pub after: Option<Cursor>,
 }
 
 /// Everything that can be done with consumers.
@@ -226,40 +237,82 @@ impl Consumers {
         self.limits
     }
 
-    /// Takes the place of whoever watches as `name`, and returns where that consumer stands.
+    /// Takes the place of whoever watches as a consumer, and returns where the watch starts.
+    ///
+    /// Each watch has a durable number. A new one gets the highest; one that was interrupted comes back with its own, and only while that is
+    /// the highest. So a watcher that was away cannot take its place back from the one that took it over, whoever restarted meanwhile.
     ///
     /// The place is read after the older watcher was told to end, so nothing that it acknowledged before is repeated.
     ///
     /// # Errors
     ///
-    /// `InvalidField`, `ConsumerNotFound`; `ConsumerReset` when `generation` is not the consumer's.
-    pub async fn hold(&self, name: &str, generation: Option<i64>) -> Result<Hold> {
-        validate_name("consumer", name)?;
-        let check = |standing: &Standing| match generation {
-            Some(known) if known != standing.consumer.generation => Err(Error::ConsumerReset {
-                name: name.to_owned(),
-            }),
-            _ => Ok(()),
-        };
+    /// `InvalidField`, `ConsumerNotFound`; those of [`Origin::check`]; those of [`JournalBounds::check`] for where it starts, in the words
+    /// of the consumer where that is the consumer's place; those of a write.
+    ///
+    /// [`JournalBounds::check`]: super::change::JournalBounds::check
+    pub async fn hold(&self, begin: Begin, deadline: Option<Instant>) -> Result<Hold> {
+        let Begin {
+            name,
+            origin,
+            after,
+        } = begin;
+        validate_name("consumer", &name)?;
+        if let Some(after) = &after {
+            not_negative("after.sequence", after.sequence)?;
+        }
         // A watch that cannot begin must not end one that goes on.
-        check(&self.store.consumer(name).await?)?;
-        let (key, ended) = self.watchers.take_over(name, self.clock.now());
-        let mut hold = Hold {
-            watchers: Arc::clone(&self.watchers),
-            name: name.to_owned(),
-            key,
-            cursor: Cursor {
-                epoch: None,
-                sequence: 0,
-            },
-            generation: 0,
-            ended,
+        let standing = self.store.consumer(&name).await?;
+        origin.check(&standing.consumer)?;
+        start(&standing, after.as_ref())?;
+        let is_numbered = origin.watch == Some(standing.consumer.watch);
+        let begun = if is_numbered {
+            standing
+        } else {
+            let begun = self.store.begin_watch(&name, origin, self.call(deadline));
+            begun.await?
         };
-        let standing = self.store.consumer(name).await?;
-        check(&standing)?;
-        hold.cursor = standing.cursor();
+        let origin = Origin {
+            generation: origin.generation,
+            watch: Some(begun.consumer.watch),
+        };
+        let mut hold = self
+            .watchers
+            .take_over(name, begun.consumer.watch, self.clock.now())?;
+        let standing = self.store.consumer(&hold.name).await?;
+        origin.check(&standing.consumer)?;
+        hold.start = start(&standing, after.as_ref())?;
+        hold.is_own_place = after.is_none();
         hold.generation = standing.consumer.generation;
         Ok(hold)
+    }
+}
+
+/// Where a watch of the consumer in `standing` starts that asks for what follows `after`, or for what follows the consumer's place.
+fn start(standing: &Standing, after: Option<&Cursor>) -> Result<Cursor> {
+    let own = standing.cursor();
+    let start = after.unwrap_or(&own);
+    let name = &standing.consumer.name;
+    standing
+        .bounds
+        .check(start)
+        .map_err(|error| match after {
+            Some(_) => error,
+            None => in_its_words(name, error),
+        })
+        .map(|()| start.clone())
+}
+
+/// `error` in the words of the owner of the consumer `name`, who knows a name and no cursor.
+fn in_its_words(name: &str, error: Error) -> Error {
+    let name = name.to_owned();
+    match error {
+        Error::SequenceCompacted { after, bounds } => Error::ConsumerLeftBehind {
+            name,
+            acknowledged: after,
+            bounds,
+        },
+        Error::UnknownCursor { bounds } => Error::ConsumerElsewhere { name, bounds },
+        other => other,
     }
 }
 
@@ -275,6 +328,8 @@ struct Registry {
 
 struct Watcher {
     key: u64,
+    /// The durable number of its watch.
+    watch: i64,
     since: Timestamp,
     end: oneshot::Sender<Error>,
 }
@@ -289,18 +344,40 @@ impl Watchers {
         self.lock().by_name.get(name).map(|watcher| watcher.since)
     }
 
-    fn take_over(&self, name: &str, since: Timestamp) -> (u64, oneshot::Receiver<Error>) {
+    /// Lets the watch with the number `watch` have the place of an older one, or of its own earlier connection.
+    fn take_over(self: &Arc<Self>, name: String, watch: i64, since: Timestamp) -> Result<Hold> {
         let (end, ended) = oneshot::channel();
         let mut registry = self.lock();
+        // Two that begin at once may come here in either order.
+        if registry.by_name.get(&name).is_some_and(|w| w.watch > watch) {
+            return Err(Error::ConsumerTakenOver { name });
+        }
         registry.next_key += 1;
         let key = registry.next_key;
-        let watcher = Watcher { key, since, end };
-        if let Some(older) = registry.by_name.insert(name.to_owned(), watcher) {
-            let name = name.to_owned();
+        let watcher = Watcher {
+            key,
+            watch,
+            since,
+            end,
+        };
+        if let Some(older) = registry.by_name.insert(name.clone(), watcher) {
+            let name = name.clone();
             // It may be gone already.
             drop(older.end.send(Error::ConsumerTakenOver { name }));
         }
-        (key, ended)
+        Ok(Hold {
+            watchers: Arc::clone(self),
+            name,
+            key,
+            start: Cursor {
+                epoch: None,
+                sequence: 0,
+            },
+            is_own_place: false,
+            generation: 0,
+            watch,
+            ended,
+        })
     }
 
     /// Ends the watch of `name`, where there is one, for `reason`.
@@ -323,22 +400,28 @@ pub struct Hold {
     watchers: Arc<Watchers>,
     name: String,
     key: u64,
-    cursor: Cursor,
+    start: Cursor,
+    /// Whether the start is what the consumer has acknowledged.
+    is_own_place: bool,
     generation: i64,
+    watch: i64,
     ended: oneshot::Receiver<Error>,
 }
 
 impl Hold {
-    /// What the consumer has acknowledged.
+    /// Where the watch starts.
     #[must_use]
-    pub fn cursor(&self) -> &Cursor {
-        &self.cursor
+    pub fn start(&self) -> &Cursor {
+        &self.start
     }
 
-    /// The consumer's generation.
+    /// The consumer's generation and the number of the watch.
     #[must_use]
-    pub fn generation(&self) -> i64 {
-        self.generation
+    pub fn origin(&self) -> Origin {
+        Origin {
+            generation: Some(self.generation),
+            watch: Some(self.watch),
+        }
     }
 
     /// Waits until this right has ended, and says why. Must not be called again after that.
@@ -354,18 +437,13 @@ impl Hold {
         self.ended.try_recv().ok()
     }
 
-    /// `error` in the words of a consumer's owner, who knows a name and no cursor.
+    /// `error` in the words of a consumer's owner, where the watch started at the consumer's place.
     #[must_use]
     pub fn explain(&self, error: Error) -> Error {
-        let name = self.name.clone();
-        match error {
-            Error::SequenceCompacted { after, bounds } => Error::ConsumerLeftBehind {
-                name,
-                acknowledged: after,
-                bounds,
-            },
-            Error::UnknownCursor { bounds } => Error::ConsumerElsewhere { name, bounds },
-            other => other,
+        if self.is_own_place {
+            in_its_words(&self.name, error)
+        } else {
+            error
         }
     }
 }

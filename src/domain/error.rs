@@ -53,6 +53,16 @@ pub enum Error {
         /// What it was used for.
         id: i64,
     },
+    /// The request id of a consumer was used for another one, or for another place.
+    #[error(
+        "request id {request_id} was used for consumer {name}, with another name or place; use a new id"
+    )]
+    ConsumerRequestReused {
+        /// The request id.
+        request_id: Uuid,
+        /// What it was used for.
+        name: String,
+    },
     /// The events after the cursor are no longer kept.
     #[error(
         "the changes after sequence {after} are no longer kept, the oldest is {}; start again with a snapshot",

@@ -11,7 +11,7 @@ use super::pb::consumer::v1::consumer_service_server::ConsumerService;
 use super::pb::notification::v1::Cursor;
 use super::{deadline, field, write};
 use crate::domain::consumer::store::{Acknowledge, NewConsumer, Reset};
-use crate::domain::consumer::{Place, SetAside};
+use crate::domain::consumer::{Origin, Place, SetAside};
 use crate::domain::consumers::{Consumers, View};
 use crate::domain::error::{Error, Result};
 use crate::domain::notification::filter::PageKey;
@@ -105,7 +105,11 @@ impl ConsumerService for Handler {
         let through = request
             .through
             .ok_or_else(|| Error::invalid("through", "is required"))?;
-        let acknowledge = acknowledge(request.name, through, request.generation);
+        let acknowledge = Acknowledge {
+            name: request.name,
+            through: field::cursor(through),
+            origin: origin(request.generation, request.watch),
+        };
         let consumers = Arc::clone(&self.consumers);
         let write = async move { consumers.acknowledge(acknowledge, deadline).await };
         let consumer = Some(to_consumer(write::detached(&self.tasks, write).await?));
@@ -148,7 +152,11 @@ impl ConsumerService for Handler {
             epoch: request.epoch,
             sequence: event.sequence,
         };
-        let acknowledge = acknowledge(request.name, through, request.generation);
+        let acknowledge = Acknowledge {
+            name: request.name,
+            through: field::cursor(through),
+            origin: origin(request.generation, request.watch),
+        };
         let event = set_aside(event)?;
         let consumers = Arc::clone(&self.consumers);
         let write = async move { consumers.set_aside(acknowledge, event, deadline).await };
@@ -216,11 +224,11 @@ fn position(number: i32, default: Place) -> Result<Place> {
     }
 }
 
-fn acknowledge(name: String, through: Cursor, generation: i64) -> Acknowledge {
-    Acknowledge {
-        name,
-        through: field::cursor(through),
+/// The watch that a request names; 0 is not said.
+pub(super) fn origin(generation: i64, watch: i64) -> Origin {
+    Origin {
         generation: (generation != 0).then_some(generation),
+        watch: (watch != 0).then_some(watch),
     }
 }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
+use super::consumer::origin;
 use super::page_token::Scope;
 use super::pb::notification::v1 as pb;
 use super::pb::notification::v1::notification_service_server::NotificationService;
@@ -19,7 +20,8 @@ use super::server::{Limits, Services};
 use super::stream::{self, Part, Slots};
 use super::{agent, deadline, field, write};
 use crate::domain::authority::Authority;
-use crate::domain::consumers::{Consumers, Hold};
+use crate::domain::consumer::Origin;
+use crate::domain::consumers::{Begin, Consumers, Hold};
 use crate::domain::error::{Error, Result};
 use crate::domain::notification::filter::{ChangeFilter, PageKey};
 use crate::domain::notification::store::{ListQuery, Move, Page, Respond, Transition};
@@ -341,6 +343,7 @@ impl NotificationService for Handler {
         &self,
         request: Request<pb::WatchNotificationsRequest>,
     ) -> Reply<Self::WatchNotificationsStream> {
+        let deadline = deadline::of_work(&request);
         let authority = agent::authority(&request)?;
         let request = request.into_inner();
         let filter = ChangeFilter {
@@ -355,42 +358,50 @@ impl NotificationService for Handler {
             }));
         }
         let slot = self.watchers.take()?;
-        let (start, hold) = self
-            .hold(&request.consumer, request.consumer_generation, start)
-            .await?;
+        let origin = origin(request.consumer_generation, request.consumer_watch);
+        let (start, hold) = self.hold(request.consumer, origin, start, deadline).await?;
         let watch = self.notifications.watch(start, filter).await;
         let watch = watch.map_err(|error| match &hold {
             Some(hold) => hold.explain(error),
             None => error,
         })?;
         let epoch = watch.bounds.epoch.clone();
-        let generation = hold.as_ref().map_or(0, Hold::generation);
+        let origin = hold.as_ref().map(Hold::origin).unwrap_or_default();
         let parts = stream::feed(watch, hold, self.stop.clone(), slot);
-        let messages =
-            parts.map(move |part| part.map(|part| watch_message(part, &epoch, generation)));
+        let messages = parts.map(move |part| part.map(|part| watch_message(part, &epoch, origin)));
         Ok(Response::new(Box::pin(messages)))
     }
 }
 
 impl Handler {
-    /// Where the watch of `consumer` starts, which takes the place of an older one. An empty name is nobody's.
+    /// Where the watch of the consumer `name` starts, which takes the place of an older one. An empty name is nobody's.
     async fn hold(
         &self,
-        consumer: &str,
-        generation: i64,
+        name: String,
+        origin: Origin,
         start: Option<WatchStart>,
+        deadline: Option<std::time::Instant>,
     ) -> Result<(WatchStart, Option<Hold>)> {
-        if consumer.is_empty() {
+        if name.is_empty() {
             return Ok((start.unwrap_or(WatchStart::Now), None));
         }
-        if !matches!(start, None | Some(WatchStart::After(_))) {
-            let rule = "must not be given together with `consumer`";
-            return Err(Error::invalid("start_at", rule));
-        }
-        let known = (generation != 0).then_some(generation);
-        let hold = self.consumers.hold(consumer, known).await?;
-        let start = start.unwrap_or_else(|| WatchStart::After(hold.cursor().clone()));
-        Ok((start, Some(hold)))
+        let after = match start {
+            None => None,
+            Some(WatchStart::After(cursor)) => Some(cursor),
+            Some(_) => {
+                let rule = "must not be given together with `consumer`";
+                return Err(Error::invalid("start_at", rule));
+            }
+        };
+        let consumers = Arc::clone(&self.consumers);
+        let begin = Begin {
+            name,
+            origin,
+            after,
+        };
+        let write = async move { consumers.hold(begin, deadline).await };
+        let hold = write::detached(&self.tasks, write).await?;
+        Ok((WatchStart::After(hold.start().clone()), Some(hold)))
     }
 }
 
@@ -416,7 +427,7 @@ fn watch_start(after: Option<pb::Cursor>, start_at: i32) -> Result<Option<WatchS
 fn watch_message(
     part: Part<pb::Notification, pb::NotificationEvent>,
     epoch: &str,
-    consumer_generation: i64,
+    consumer: Origin,
 ) -> pb::WatchNotificationsResponse {
     let cursor = |sequence| {
         Some(pb::Cursor {
@@ -433,7 +444,8 @@ fn watch_message(
             cursor: cursor(sequence),
             head_sequence: head,
             oldest_sequence: oldest,
-            consumer_generation,
+            consumer_generation: consumer.generation.unwrap_or(0),
+            consumer_watch: consumer.watch.unwrap_or(0),
         }),
         Part::Snapshot { items, last } => WatchMessage::Snapshot(pb::WatchSnapshot {
             notifications: items,

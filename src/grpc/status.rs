@@ -66,7 +66,9 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         Error::NotificationNotFound { .. } => (Code::NotFound, Reason::NotificationNotFound),
         Error::NotificationClosed(_) => (Code::FailedPrecondition, Reason::NotificationClosed),
         Error::ResponseNotAllowed { .. } => (Code::InvalidArgument, Reason::ResponseNotAllowed),
-        Error::RequestIdReused { .. } => (Code::AlreadyExists, Reason::RequestIdReused),
+        Error::RequestIdReused { .. } | Error::ConsumerRequestReused { .. } => {
+            (Code::AlreadyExists, Reason::RequestIdReused)
+        }
         Error::SequenceCompacted { .. } | Error::ConsumerLeftBehind { .. } => {
             (Code::OutOfRange, Reason::SequenceCompacted)
         }
@@ -107,6 +109,10 @@ fn metadata(error: &Error) -> Metadata {
         Error::RequestIdReused { request_id, id } => vec![
             ("request_id", request_id.to_string()),
             ("id", id.to_string()),
+        ],
+        Error::ConsumerRequestReused { request_id, name } => vec![
+            ("request_id", request_id.to_string()),
+            ("consumer", cut(name, MAX_VALUE)),
         ],
         Error::SequenceCompacted { bounds, .. } | Error::UnknownCursor { bounds } => {
             journal_metadata(bounds)

@@ -23,6 +23,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "notifications/0003_owner.sql",
         "4a5ff8b7059fbfbdc63a017a65196a045fc2b3ada7fa9e8e728a30454960be17",
     ),
+    (
+        "notifications/0004_watches.sql",
+        "6fa1fff40ea6ce6d98f75aae5343650045a329695aa30b9d4df0564963511572",
+    ),
 ];
 
 fn root() -> &'static Path {

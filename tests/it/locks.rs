@@ -188,7 +188,7 @@ async fn try_consumers(daemon: &TestDaemon, check: &mut impl FnMut(&str)) {
     let acknowledge = AcknowledgeConsumerRequest {
         name: name(),
         through: Some(Cursor::default()),
-        generation: 0,
+        ..AcknowledgeConsumerRequest::default()
     };
     soon(client.acknowledge_consumer(acknowledge))
         .await

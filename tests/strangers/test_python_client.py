@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -250,5 +251,23 @@ def test_a_consumer_goes_on_after_what_it_acknowledged(daemon: Daemon) -> None:
                 for _ in older:
                     pass
             assert next(newer).notification.title == "three"
+        with pytest.raises(ValueError, match="start_at"):
+            client.watch(consumer="bell", start_at="oldest")
+        place = client.get_consumer("bell").acknowledged.sequence
+        assert client.create_consumer("bell", oldest=True, exist_ok=True).acknowledged.sequence == place
         with client.watch() as watch, pytest.raises(ValueError, match="consumer"):
             watch.acknowledge()
+
+
+def test_what_a_filter_hides_does_not_stay_behind(daemon: Daemon) -> None:
+    with daemon.client() as client:
+        client.create_consumer("bell", oldest=True)
+        with client.watch(consumer="bell", types=["error"]) as watch:
+            client.notify("hidden")
+            follower = threading.Thread(target=lambda: list(watch))
+            follower.start()
+            end = time.monotonic() + LIMIT
+            while client.get_consumer("bell").lag:
+                assert time.monotonic() < end, client.get_consumer("bell")
+            watch.close()
+            follower.join(LIMIT)

@@ -10,6 +10,7 @@ use crate::cmd::daemon::Daemon;
 use crate::exit::Exit;
 use crate::failure::{self, Failure, Result};
 use crate::output::Output;
+use crate::shell;
 
 /// The environment variable that names the socket.
 const SOCKET_VARIABLE: &str = "BARISTA_SOCKET";
@@ -172,7 +173,8 @@ impl App {
         {
             let what = format!("cannot make the data directory {}", located.path.display());
             let why = format!("{} does not exist", parent.display());
-            let next = format!("correct --data-dir, or: mkdir -p {}", parent.display());
+            let parent = shell::word(&parent.display().to_string());
+            let next = format!("correct --data-dir, or: mkdir -p {parent}");
             return Err(Failure::usage(what, why).next(next));
         }
         Ok(Some(located.path))

@@ -252,7 +252,11 @@ fn next_of(error: &Error) -> Option<String> {
             allowed_responses(&detail("id")?, &error.rpc()?.metadata)
         }
         ErrorReason::RequestIdReused => {
-            format!("barista show {}, or another --request-id", detail("id")?)
+            let used_for = match detail("consumer") {
+                Some(name) => format!("barista consumer show {name}"),
+                None => format!("barista show {}", detail("id")?),
+            };
+            format!("{used_for}, or another --request-id")
         }
         ErrorReason::ConsumerNotFound => "barista consumer list".to_owned(),
         ErrorReason::SequenceCompacted | ErrorReason::UnknownCursor

@@ -63,24 +63,17 @@ impl Client {
     ///
     /// As every call: the daemon cannot be reached, or says why not.
     pub async fn list_consumers(&self) -> Result<Vec<Consumer>, Error> {
-        let mut consumers = Vec::new();
-        let mut page_token = String::new();
-        loop {
+        let page = |page_token| async move {
             let request = ListConsumersRequest {
                 page_size: PAGE,
                 page_token,
             };
-            let page = self
-                .call(request, |channel, request| async move {
-                    stub(channel).list_consumers(request).await
-                })
-                .await?;
-            consumers.extend(page.consumers);
-            if page.next_page_token.is_empty() {
-                return Ok(consumers);
-            }
-            page_token = page.next_page_token;
-        }
+            let send =
+                |channel, request| async move { stub(channel).list_consumers(request).await };
+            let page = self.call(request, send).await?;
+            Ok((page.consumers, page.next_page_token))
+        };
+        all(page).await
     }
 
     /// Deletes a consumer with what it has set aside, and ends its watch.
@@ -157,25 +150,19 @@ impl Client {
     ///
     /// `CONSUMER_NOT_FOUND`; `INVALID_FIELD`.
     pub async fn list_set_aside_events(&self, name: &str) -> Result<Vec<SetAsideEvent>, Error> {
-        let mut events = Vec::new();
-        let mut page_token = String::new();
-        loop {
+        let page = |page_token| async move {
             let request = ListSetAsideEventsRequest {
                 name: name.to_owned(),
                 page_size: PAGE,
                 page_token,
             };
-            let page = self
-                .call(request, |channel, request| async move {
-                    stub(channel).list_set_aside_events(request).await
-                })
-                .await?;
-            events.extend(page.events);
-            if page.next_page_token.is_empty() {
-                return Ok(events);
-            }
-            page_token = page.next_page_token;
-        }
+            let send = |channel, request| async move {
+                stub(channel).list_set_aside_events(request).await
+            };
+            let page = self.call(request, send).await?;
+            Ok((page.events, page.next_page_token))
+        };
+        all(page).await
     }
 
     /// Takes a change off the list of what is set aside.
@@ -195,5 +182,22 @@ impl Client {
         })
         .await
         .map(drop)
+    }
+}
+
+/// The items of all pages. `page` gets one by its token, with the token of the next.
+async fn all<T, R>(page: impl Fn(String) -> R) -> Result<Vec<T>, Error>
+where
+    R: Future<Output = Result<(Vec<T>, String), Error>>,
+{
+    let mut items = Vec::new();
+    let mut token = String::new();
+    loop {
+        let (found, next) = page(token).await?;
+        items.extend(found);
+        if next.is_empty() {
+            return Ok(items);
+        }
+        token = next;
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::super::change::Cursor;
 use super::super::error::Result;
 use super::super::notification::store::Call;
-use super::{Claim, LagLimits, Place, SetAside, Standing};
+use super::{Claim, LagLimits, Origin, Place, SetAside, Standing};
 
 /// A consumer to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub struct Acknowledge {
     pub name: String,
     /// The last change that is dealt with.
     pub through: Cursor,
-    /// The generation that the watcher knows; `None` is not checked.
-    pub generation: Option<i64>,
+    /// The watch in which it was dealt with.
+    pub origin: Origin,
 }
 
 /// A consumer to move.
@@ -51,7 +51,7 @@ pub trait ConsumerStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// `ConsumerExists`, `UnknownCursor`, `SequenceCompacted`.
+    /// `ConsumerExists`, `UnknownCursor`, `SequenceCompacted`; `ConsumerRequestReused`: the request id was for another consumer or place.
     async fn create_consumer(&self, new: NewConsumer, call: Call) -> Result<Standing>;
 
     /// Returns one consumer.
@@ -63,18 +63,25 @@ pub trait ConsumerStore: Send + Sync {
     /// Deletes a consumer with what it has set aside. Whether there was one.
     async fn delete_consumer(&self, name: &str, call: Call) -> Result<bool>;
 
+    /// Gives a consumer's watch a number above that of every watch before. One that has the highest already keeps it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Origin::check`].
+    async fn begin_watch(&self, name: &str, origin: Origin, call: Call) -> Result<Standing>;
+
     /// Moves a consumer forwards. A place that it has passed changes nothing.
     ///
     /// # Errors
     ///
-    /// `ConsumerElsewhere` ahead of the head or of another epoch; `ConsumerReset` for another generation.
+    /// `ConsumerElsewhere` ahead of the head or of another epoch; those of [`Origin::check`].
     async fn acknowledge(&self, acknowledge: Acknowledge, call: Call) -> Result<Standing>;
 
     /// Moves a consumer anywhere, and gives it a new generation. The request id of its last reset changes nothing. Whether it was moved.
     ///
     /// # Errors
     ///
-    /// `UnknownCursor`, `SequenceCompacted`.
+    /// `UnknownCursor`, `SequenceCompacted`; `ConsumerRequestReused`: the request id was for another consumer or place.
     async fn reset_consumer(&self, reset: Reset, call: Call) -> Result<(Standing, bool)>;
 
     /// Keeps `event` as set aside by the consumer that `acknowledge` names, and acknowledges: both or neither. An entry of the same sequence is replaced.

@@ -89,6 +89,7 @@ fn all_errors() -> Vec<Error> {
             | Error::ConsumerElsewhere { .. }
             | Error::ConsumerTakenOver { .. }
             | Error::ConsumerReset { .. }
+            | Error::ConsumerRequestReused { .. }
             | Error::SetAsideFull { .. }
             | Error::SetAsideEventNotFound { .. }
             | Error::BackupRunning
@@ -136,6 +137,10 @@ fn consumer_errors() -> Vec<Error> {
             name: "c".to_owned(),
         },
         Error::ConsumerReset {
+            name: "c".to_owned(),
+        },
+        Error::ConsumerRequestReused {
+            request_id: Uuid::nil(),
             name: "c".to_owned(),
         },
         Error::SetAsideEventNotFound {

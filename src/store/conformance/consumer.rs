@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{at, call, create, question};
 use crate::domain::change::Cursor;
 use crate::domain::consumer::store::{Acknowledge, ConsumerStore, NewConsumer, Reset};
-use crate::domain::consumer::{LagLimits, Place, SetAside, Standing};
+use crate::domain::consumer::{LagLimits, Origin, Place, SetAside, Standing};
 use crate::domain::error::{Error, Result};
 use crate::domain::notification::store::NotificationStore;
 
@@ -60,7 +60,7 @@ fn through(name: &str, sequence: i64) -> Acknowledge {
             epoch: None,
             sequence,
         },
-        generation: None,
+        origin: Origin::default(),
     }
 }
 
@@ -125,6 +125,67 @@ pub(crate) async fn a_name_is_taken_once_and_a_request_id_creates_once(stores: S
         let refused = create(request).await;
         assert!(matches!(refused, Err(Error::ConsumerExists { name }) if name == "bell"));
     }
+    let other_place = NewConsumer {
+        place: Place::Oldest,
+        ..new(Some(7))
+    };
+    let other_name = NewConsumer {
+        name: "other".to_owned(),
+        ..new(Some(7))
+    };
+    for other in [other_place, other_name] {
+        let refused = stores.consumers.create_consumer(other, call(0)).await;
+        assert!(
+            matches!(&refused, Err(Error::ConsumerRequestReused { name, .. }) if name == "bell"),
+            "{refused:?}"
+        );
+    }
+}
+
+pub(crate) async fn a_newer_watch_ends_what_an_older_one_may_do(stores: Stores) {
+    stores.changes(2).await;
+    let made = stores.add("bell", Place::Oldest).await.expect("created");
+    assert_eq!(made.consumer.watch, 0);
+    let origin = |generation: i64, watch: i64| Origin {
+        generation: (generation != 0).then_some(generation),
+        watch: (watch != 0).then_some(watch),
+    };
+    let begin = |origin| stores.consumers.begin_watch("bell", origin, call(1));
+    let acknowledge = |sequence, origin| {
+        let acknowledge = Acknowledge {
+            origin,
+            ..through("bell", sequence)
+        };
+        stores.consumers.acknowledge(acknowledge, call(1))
+    };
+    let older = begin(origin(0, 0)).await.expect("begun").consumer;
+    let again = begin(origin(older.generation, older.watch)).await;
+    assert_eq!(again.expect("the same").consumer.watch, older.watch);
+    let of_older = origin(older.generation, older.watch);
+    acknowledge(1, of_older).await.expect("moved");
+    let newer = begin(origin(0, 0)).await.expect("begun").consumer;
+    assert!(newer.watch > older.watch);
+    let read = stores.consumers.consumer("bell").await.expect("there");
+    assert_eq!(read.consumer.watch, newer.watch, "what is told is kept");
+    let taken = |result: Result<Standing>| matches!(result, Err(Error::ConsumerTakenOver { name }) if name == "bell");
+    assert!(taken(begin(of_older).await));
+    assert!(taken(acknowledge(2, of_older).await));
+    // Nor when it is to begin anew, as after a reset.
+    stores.reset("bell", Place::Oldest, None).await;
+    assert!(taken(begin(of_older).await));
+    assert!(taken(begin(origin(0, older.watch)).await));
+    let stale = begin(origin(newer.generation, newer.watch)).await;
+    assert!(matches!(stale, Err(Error::ConsumerReset { .. })));
+    let anew = begin(origin(0, newer.watch)).await.expect("goes on");
+    assert_eq!(anew.consumer.watch, newer.watch);
+    // A consumer that was made again has had no newer watch.
+    let deleted = stores.consumers.delete_consumer("bell", call(1)).await;
+    assert!(deleted.expect("deleted"));
+    stores.add("bell", Place::Oldest).await.expect("created");
+    let stale = begin(origin(newer.generation, newer.watch)).await;
+    assert!(matches!(stale, Err(Error::ConsumerReset { .. })));
+    let fresh = begin(origin(0, newer.watch)).await.expect("begun");
+    assert!(fresh.consumer.watch > newer.watch);
 }
 
 pub(crate) async fn an_unknown_consumer_is_not_found(stores: Stores) {
@@ -187,7 +248,10 @@ pub(crate) async fn a_reset_moves_anywhere_and_ends_a_generation(stores: Stores)
         assert_eq!(moved.consumer.acknowledged, acknowledged);
         assert!(moved.consumer.generation > known);
         let late = Acknowledge {
-            generation: Some(known),
+            origin: Origin {
+                generation: Some(known),
+                watch: None,
+            },
             ..through("bell", 4)
         };
         let refused = stores.consumers.acknowledge(late, call(3)).await;
@@ -200,6 +264,13 @@ pub(crate) async fn a_reset_moves_anywhere_and_ends_a_generation(stores: Stores)
     assert!(!was_moved, "the same request");
     assert_eq!(again.consumer.generation, moved.consumer.generation);
     assert_eq!(again.consumer.acknowledged, 2);
+    let other = Reset {
+        name: "bell".to_owned(),
+        place: Place::Now,
+        request_id: Some(Uuid::from_u128(7)),
+    };
+    let refused = stores.consumers.reset_consumer(other, call(2)).await;
+    assert!(matches!(refused, Err(Error::ConsumerRequestReused { .. })));
 }
 
 pub(crate) async fn a_consumer_that_is_made_again_is_another_one(stores: Stores) {
@@ -345,6 +416,7 @@ macro_rules! consumer_conformance_tests {
             acknowledgements_are_cumulative_and_never_go_back,
             an_acknowledgement_of_an_unknown_place_is_refused,
             a_reset_moves_anywhere_and_ends_a_generation,
+            a_newer_watch_ends_what_an_older_one_may_do,
             a_consumer_that_is_made_again_is_another_one,
             what_is_set_aside_is_kept_and_acknowledged_at_once,
             consumers_are_listed_in_the_order_of_their_creation,

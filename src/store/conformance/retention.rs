@@ -7,7 +7,7 @@ use super::{Store, answer, at, call, change, create, question, valid};
 use crate::domain::change::{ChangeKind, Cursor};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::consumer::store::{Acknowledge, ConsumerStore, NewConsumer};
-use crate::domain::consumer::{LagLimits, Place};
+use crate::domain::consumer::{LagLimits, Origin, Place};
 use crate::domain::error::Error;
 use crate::domain::notification::store::{NotificationStore, Transition};
 use crate::domain::retention::{Hold, Policy, Report, Retention, RetentionStore};
@@ -93,7 +93,7 @@ impl Stores {
         let acknowledge = Acknowledge {
             name: name.to_owned(),
             through,
-            generation: None,
+            origin: Origin::default(),
         };
         self.consumers
             .acknowledge(acknowledge, call(0))

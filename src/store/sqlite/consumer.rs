@@ -10,7 +10,7 @@ use crate::domain::change::{Cursor, JournalBounds};
 use crate::domain::clock::Timestamp;
 use crate::domain::consumer::store::{Acknowledge, NewConsumer, Reset};
 use crate::domain::consumer::{
-    self, Claim, Consumer, LagLimits, MAX_SET_ASIDE, SetAside, Standing,
+    self, Claim, Consumer, LagLimits, MAX_SET_ASIDE, Origin, Place, SetAside, Standing,
 };
 use crate::domain::error::Error;
 use crate::domain::notification::store::Call;
@@ -20,7 +20,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT c.id, c.name, c.epoch, c.acknowledged, c.generation, c.set_aside, c.created_at, c.updated_at,
-                    (SELECT at FROM changes WHERE seq = c.acknowledged + 1)
+                    (SELECT at FROM changes WHERE seq = c.acknowledged + 1), c.watch
                FROM consumers c ",
             $rest
         )
@@ -91,21 +91,25 @@ impl Scene<'_> {
 
     /// Creates a consumer, or returns what an earlier call with the same request id made.
     pub(super) fn create(self, new: &NewConsumer, call: Call) -> Result<Standing, Failure> {
+        let wanted = Wanted {
+            name: &new.name,
+            place: describe(&new.place),
+            request_id: new.request_id,
+        };
+        if self.is_repeated(CREATED, &wanted)? {
+            return self.consumer(&new.name);
+        }
         if self.find(&new.name)?.is_some() {
-            let is_repeated = self.has_request("request_id", &new.name, new.request_id)?;
-            return if is_repeated {
-                self.consumer(&new.name)
-            } else {
-                let name = new.name.clone();
-                Err(Error::ConsumerExists { name }.into())
-            };
+            let name = new.name.clone();
+            return Err(Error::ConsumerExists { name }.into());
         }
         let acknowledged = new.place.sequence(&self.bounds()?)?;
-        let generation = self.next_generation()?;
+        let generation = self.next_number()?;
         self.connection
             .prepare_cached(
-                "INSERT INTO consumers (name, epoch, acknowledged, generation, created_at, updated_at, request_id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+                "INSERT INTO consumers
+                    (name, epoch, acknowledged, generation, created_at, updated_at, request_id, request_place)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
             )?
             .execute((
                 &new.name,
@@ -114,6 +118,7 @@ impl Scene<'_> {
                 generation,
                 format_time(call.now),
                 new.request_id.as_ref().map(Uuid::as_bytes),
+                wanted.place,
             ))?;
         self.consumer(&new.name)
     }
@@ -132,6 +137,20 @@ impl Scene<'_> {
                 .execute([standing.consumer.id])?;
         }
         Ok(true)
+    }
+
+    /// Gives a watch the next number, unless it has the highest already.
+    pub(super) fn begin_watch(self, name: &str, origin: Origin) -> Result<Standing, Failure> {
+        let mut standing = self.consumer(name)?;
+        let consumer = &mut standing.consumer;
+        origin.check(consumer)?;
+        if origin.watch != Some(consumer.watch) {
+            consumer.watch = self.next_number()?;
+            self.connection
+                .prepare_cached("UPDATE consumers SET watch = ?2 WHERE id = ?1")?
+                .execute((consumer.id, consumer.watch))?;
+        }
+        Ok(standing)
     }
 
     /// Moves a consumer forwards; one row is updated, in no index.
@@ -160,12 +179,7 @@ impl Scene<'_> {
         let standing = self.consumer(&acknowledge.name)?;
         let name = || acknowledge.name.clone();
         let Cursor { epoch, sequence } = &acknowledge.through;
-        let other_generation = acknowledge
-            .generation
-            .is_some_and(|known| known != standing.consumer.generation);
-        if other_generation {
-            return Err(Error::ConsumerReset { name: name() }.into());
-        }
+        acknowledge.origin.check(&standing.consumer)?;
         let other_epoch = epoch.as_ref().is_some_and(|epoch| *epoch != self.epoch);
         if other_epoch || *sequence > standing.bounds.head || standing.is_elsewhere() {
             let bounds = standing.bounds;
@@ -181,14 +195,20 @@ impl Scene<'_> {
     /// Moves a consumer anywhere. The second part says whether it was moved, and not only asked again.
     pub(super) fn reset(self, reset: &Reset, call: Call) -> Result<(Standing, bool), Failure> {
         let id = self.consumer(&reset.name)?.consumer.id;
-        if self.has_request("reset_request_id", &reset.name, reset.request_id)? {
+        let wanted = Wanted {
+            name: &reset.name,
+            place: describe(&reset.place),
+            request_id: reset.request_id,
+        };
+        if self.is_repeated(RESET, &wanted)? {
             return Ok((self.consumer(&reset.name)?, false));
         }
         let acknowledged = reset.place.sequence(&self.bounds()?)?;
-        let generation = self.next_generation()?;
+        let generation = self.next_number()?;
         self.connection
             .prepare_cached(
-                "UPDATE consumers SET epoch = ?2, acknowledged = ?3, generation = ?4, updated_at = ?5, reset_request_id = ?6
+                "UPDATE consumers SET epoch = ?2, acknowledged = ?3, generation = ?4, updated_at = ?5,
+                        reset_request_id = ?6, reset_request_place = ?7
                   WHERE id = ?1",
             )?
             .execute((
@@ -198,6 +218,7 @@ impl Scene<'_> {
                 generation,
                 format_time(call.now),
                 reset.request_id.as_ref().map(Uuid::as_bytes),
+                wanted.place,
             ))?;
         Ok((self.consumer(&reset.name)?, true))
     }
@@ -283,7 +304,8 @@ impl Scene<'_> {
             .map(drop)
     }
 
-    fn next_generation(self) -> rusqlite::Result<i64> {
+    /// The next generation, or the next watch: numbers that come once each, so that none is mistaken for that of an earlier consumer of the same name.
+    fn next_number(self) -> rusqlite::Result<i64> {
         self.connection
             .prepare_cached(
                 "UPDATE barista_meta SET value = value + 1 WHERE key = 'consumer_generation' RETURNING value",
@@ -291,21 +313,25 @@ impl Scene<'_> {
             .query_row([], |row| row.get(0))
     }
 
-    /// Whether the consumer keeps `request` in `column` already.
-    fn has_request(
-        self,
-        column: &str,
-        name: &str,
-        request: Option<Uuid>,
-    ) -> rusqlite::Result<bool> {
-        let Some(request) = request else {
+    /// Whether `sql` finds that `wanted` has been done before.
+    fn is_repeated(self, sql: &str, wanted: &Wanted<'_>) -> Result<bool, Failure> {
+        let Some(request_id) = wanted.request_id else {
             return Ok(false);
         };
-        self.connection
-            .prepare_cached(&format!(
-                "SELECT 1 FROM consumers WHERE name = ?1 AND {column} = ?2"
-            ))?
-            .exists((name, request.as_bytes()))
+        let earlier = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([request_id.as_bytes()], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
+            })
+            .optional()?;
+        let Some((name, place)) = earlier else {
+            return Ok(false);
+        };
+        if name == wanted.name && place.is_none_or(|place| place == wanted.place) {
+            return Ok(true);
+        }
+        Err(Error::ConsumerRequestReused { request_id, name }.into())
     }
 
     /// When the change after `sequence` was written.
@@ -316,6 +342,30 @@ impl Scene<'_> {
             .query_row([sequence + 1], |row| row::time(row, 0))
             .optional()?;
         Ok(time.flatten())
+    }
+}
+
+/// What a request id was used for: the consumer that it made, and where.
+const CREATED: &str = "SELECT name, request_place FROM consumers WHERE request_id = ?1";
+/// The same for the last reset of each consumer.
+const RESET: &str = "SELECT name, reset_request_place FROM consumers WHERE reset_request_id = ?1";
+
+/// What a request asks for that puts a consumer somewhere.
+struct Wanted<'a> {
+    name: &'a str,
+    place: String,
+    request_id: Option<Uuid>,
+}
+
+/// A place as it was asked for. The text is stored and compared, and must never change.
+fn describe(place: &Place) -> String {
+    match place {
+        Place::Now => "now".to_owned(),
+        Place::Oldest => "oldest".to_owned(),
+        Place::After(Cursor { epoch, sequence }) => match epoch {
+            Some(epoch) => format!("after {sequence} of {epoch}"),
+            None => format!("after {sequence}"),
+        },
     }
 }
 
@@ -337,5 +387,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Consumer> {
         create_time: row::time(row, 6)?,
         update_time: row::time(row, 7)?,
         behind_since: row::time(row, 8)?,
+        watch: row.get(9)?,
     })
 }

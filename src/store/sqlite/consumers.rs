@@ -7,7 +7,7 @@ use super::consumer::Scene;
 use super::failure::Failure;
 use super::store::SqliteStore;
 use crate::domain::consumer::store::{Acknowledge, ConsumerStore, NewConsumer, Reset};
-use crate::domain::consumer::{Claim, LagLimits, SetAside, Standing};
+use crate::domain::consumer::{Claim, LagLimits, Origin, SetAside, Standing};
 use crate::domain::error::Result;
 use crate::domain::notification::store::Call;
 
@@ -68,6 +68,12 @@ impl ConsumerStore for SqliteStore {
     async fn delete_consumer(&self, name: &str, call: Call) -> Result<bool> {
         let name = name.to_owned();
         self.change_consumers(0, call, move |scene| scene.delete(&name))
+            .await
+    }
+
+    async fn begin_watch(&self, name: &str, origin: Origin, call: Call) -> Result<Standing> {
+        let name = name.to_owned();
+        self.change_consumers(0, call, move |scene| scene.begin_watch(&name, origin))
             .await
     }
 

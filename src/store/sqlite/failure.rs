@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
+use crate::data_dir::Quoted;
 use crate::domain::error::Error;
 
 /// Why a database cannot be opened.
@@ -127,7 +128,7 @@ impl OpenError {
         let file = path.display().to_string();
         match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked {
-                holder: format!("another process (fuser {file} names it)"),
+                holder: format!("another process (fuser {} names it)", Quoted(path)),
                 file,
             },
             Some(ErrorCode::DiskFull) => Self::Full { file },

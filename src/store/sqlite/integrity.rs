@@ -7,7 +7,9 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::failure::foreign_remedy;
 use super::row::parse_time;
-use super::schema::{Expected, NOTIFICATIONS, foreign, version, version_number};
+use super::schema::{
+    Expected, NOTIFICATIONS, VERSION_LOST, foreign, lost_version, version, version_number,
+};
 use crate::domain::admin::{IntegrityDepth, IntegrityKind};
 use crate::domain::clock::Timestamp;
 
@@ -100,6 +102,9 @@ fn schema(
         );
         findings.push((IntegrityKind::Unusable, text));
     }
+    if lost_version(connection, found)? {
+        findings.push((IntegrityKind::Damage, VERSION_LOST.to_owned()));
+    }
     if let Some(foreign) = foreign(connection, found)? {
         let text = format!("it holds {foreign}; {}", foreign_remedy());
         findings.push((IntegrityKind::Unusable, text));
@@ -120,7 +125,7 @@ fn missing(names: &[String]) -> Vec<(IntegrityKind, String)> {
     let mut findings = Vec::new();
     if !tables.is_empty() {
         let text = format!(
-            "the {} is missing, and all its rows are gone: the daemon makes it anew, and empty",
+            "the {} is missing, and all its rows are gone: the daemon makes it anew, and empty, at its next start at the latest",
             tables.join(", the ")
         );
         findings.push((IntegrityKind::Damage, text));

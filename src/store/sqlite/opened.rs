@@ -13,7 +13,7 @@ use super::lock;
 use super::schema::{Expected, NOTIFICATIONS, migrate, version, version_number};
 use super::store::Options;
 use super::writer::Opening;
-use crate::data_dir::{DataDirError, DatabaseFile, DatabasePath, FileIdentity};
+use crate::data_dir::{DataDirError, DatabaseFile, DatabasePath, FileIdentity, Quoted};
 use crate::domain::admin::{CheckpointMode, CheckpointOutcome, WalLock, WalLockKind};
 use crate::failpoint::failpoint;
 
@@ -181,7 +181,7 @@ fn holder(options: &Options) -> String {
         }
         _ => format!(
             "another process (fuser {} names it)",
-            options.path.path().display()
+            Quoted(options.path.path())
         ),
     }
 }

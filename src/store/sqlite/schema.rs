@@ -13,7 +13,17 @@ pub(super) const NOTIFICATIONS: &[&str] = &[
     include_str!("migrations/notifications/0001_journal.sql"),
     include_str!("migrations/notifications/0002_consumers.sql"),
     include_str!("migrations/notifications/0003_owner.sql"),
+    include_str!("migrations/notifications/0004_watches.sql"),
 ];
+
+/// The table of the changes.
+const JOURNAL: &str = "changes";
+/// What somebody may have deleted from the daemon's own table, as the migrations put it there: the version apart, which cannot be guessed.
+const SEED: &str = "INSERT OR IGNORE INTO barista_meta (key, value) VALUES
+    ('epoch', lower(hex(randomblob(16)))),
+    ('known_id', (SELECT coalesce(max(notification_id), 0) FROM changes)),
+    ('heartbeat', 0),
+    ('consumer_generation', (SELECT coalesce(max(max(generation, watch)), 0) FROM consumers))";
 
 /// The table that direct tooling may rebuild.
 const SHARED_TABLE: &str = "notifications";
@@ -50,6 +60,12 @@ pub(super) fn migrate(
     }
     if found == known {
         return Ok(known);
+    }
+    if lost_version(connection, found).map_err(|source| OpenError::of(path, source))? {
+        return Err(OpenError::Damaged {
+            file: path.display().to_string(),
+            finding: VERSION_LOST.to_owned(),
+        });
     }
     let foreign = foreign(connection, found).map_err(|source| OpenError::of(path, source))?;
     if let Some(foreign) = foreign {
@@ -163,6 +179,17 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(found.unwrap_or(0))
 }
 
+/// What is wrong with a file that has lost its version.
+pub(super) const VERSION_LOST: &str =
+    "what the daemon kept about it, in the table barista_meta, is gone";
+
+/// Whether a file without a version, as `found` says, has a journal of ours all the same: then nobody knows which version it had.
+pub(super) fn lost_version(connection: &Connection, found: i64) -> rusqlite::Result<bool> {
+    let journal =
+        "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = 'idx_changes_notification'";
+    Ok(found == 0 && connection.prepare(journal)?.exists([])?)
+}
+
 /// One trigger, index or table, as `sqlite_master` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Object {
@@ -175,6 +202,16 @@ struct Object {
 pub(super) struct Expected {
     objects: Vec<Object>,
     columns: Vec<Column>,
+    loss: Loss,
+}
+
+/// What becomes of a lost journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    /// An empty one is made, of another epoch.
+    BeginAnew,
+    /// It is an error: somebody goes by the one that is lost, and it may still be put back.
+    Refuse,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,7 +230,16 @@ impl Expected {
         Ok(Self {
             objects: objects(&connection)?,
             columns: columns(&connection)?,
+            loss: Loss::BeginAnew,
         })
+    }
+
+    /// The same for a database that is in use: whoever has a place in its journal must not find another one there.
+    pub(super) fn of_a_journal_in_use(self) -> Self {
+        Self {
+            loss: Loss::Refuse,
+            ..self
+        }
     }
 
     /// The names of the tables, columns, indexes and triggers that are missing or changed, as in `trigger barista_notifications_inserted`. A table
@@ -218,8 +264,43 @@ impl Expected {
     }
 
     /// Puts back tables, columns, indexes and triggers that are missing or changed, and records in the journal what nobody recorded
-    /// meanwhile. Must run inside a write transaction. Returns what was repaired.
+    /// meanwhile. A table comes back empty. Must run inside a write transaction. Returns what was repaired.
+    ///
+    /// # Errors
+    ///
+    /// Where the journal is lost while it is in use, too.
     pub(super) fn restore(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+        let mut repaired = self.restore_own_tables(connection)?;
+        repaired.extend(self.restore_shared(connection)?);
+        Ok(repaired)
+    }
+
+    /// Puts back the tables that are the daemon's alone, and what its own keeping of them must never be without.
+    fn restore_own_tables(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+        let present = objects(connection)?;
+        let is_there = |name: &str| present.iter().any(|o| o.kind == "table" && o.name == name);
+        let lost = self.objects.iter().filter(|object| {
+            object.kind == "table" && object.name != SHARED_TABLE && !is_there(&object.name)
+        });
+        let mut repaired = Vec::new();
+        for table in lost {
+            if table.name == JOURNAL && self.loss == Loss::Refuse {
+                let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+                let text = "its journal, the table changes, is gone: put it back, restore a backup, or restart the daemon to go on with an empty one";
+                return Err(rusqlite::Error::SqliteFailure(code, Some(text.to_owned())));
+            }
+            connection.execute_batch(&table.sql)?;
+            repaired.push(format!("table {}", table.name));
+            if table.name == JOURNAL {
+                // The sequences begin again: a place in the lost journal is none in this one.
+                connection.execute_batch("DELETE FROM barista_meta WHERE key = 'epoch'")?;
+            }
+        }
+        connection.execute_batch(SEED)?;
+        Ok(repaired)
+    }
+
+    fn restore_shared(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
         let present = objects(connection)?;
         let missing: Vec<&Object> = self
             .objects
@@ -339,6 +420,13 @@ mod tests {
         rows.collect::<Result<_, _>>().expect("rows")
     }
 
+    fn meta(connection: &Connection, key: &str) -> String {
+        let sql = "SELECT CAST(value AS TEXT) FROM barista_meta WHERE key = ?1";
+        connection
+            .query_row(sql, [key], |row| row.get(0))
+            .expect("a value")
+    }
+
     fn restore(connection: &Connection) -> Vec<String> {
         Expected::of(NOTIFICATIONS)
             .expect("a schema")
@@ -430,6 +518,82 @@ mod tests {
         insert(&copy, "new");
         assert_eq!(kinds(&copy), [(1, "created".to_owned())]);
         assert_eq!(restore(&copy), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_table_of_ours_comes_back_empty_with_what_belongs_to_it() {
+        for table in ["consumers", "set_aside", "change_contents"] {
+            let connection = migrated();
+            insert(&connection, "before");
+            let epoch = meta(&connection, "epoch");
+            connection
+                .execute_batch(&format!("DROP TABLE {table}"))
+                .expect("a drop");
+            let repaired = restore(&connection);
+            assert!(repaired.contains(&format!("table {table}")), "{repaired:?}");
+            assert_eq!(restore(&connection), Vec::<String>::new());
+            let rows = format!("SELECT count(*) FROM {table}");
+            let rows: i64 = connection
+                .query_row(&rows, [], |row| row.get(0))
+                .expect("a count");
+            assert_eq!(rows, 0);
+            insert(&connection, "after");
+            assert_eq!(kinds(&connection).len(), 2);
+            assert_eq!(meta(&connection, "epoch"), epoch);
+        }
+    }
+
+    #[test]
+    fn a_lost_journal_begins_anew_in_another_epoch_unless_it_is_in_use() {
+        let connection = migrated();
+        insert(&connection, "before");
+        let epoch = meta(&connection, "epoch");
+        connection
+            .execute_batch("DROP TABLE changes")
+            .expect("a drop");
+        let in_use = Expected::of(NOTIFICATIONS)
+            .expect("a schema")
+            .of_a_journal_in_use();
+        let refused = in_use.restore(&connection).expect_err("it is in use");
+        assert!(
+            refused.to_string().contains("restore a backup"),
+            "{refused}"
+        );
+        assert!(!restore(&connection).is_empty());
+        assert_ne!(meta(&connection, "epoch"), epoch);
+        insert(&connection, "after");
+        assert!(kinds(&connection).contains(&(2, "created".to_owned())));
+        assert_eq!(restore(&connection), Vec::<String>::new());
+    }
+
+    #[test]
+    fn keys_that_were_deleted_are_put_back() {
+        let connection = migrated();
+        insert(&connection, "before");
+        connection
+            .execute_batch(
+                "INSERT INTO consumers (name, epoch, acknowledged, generation, created_at, updated_at, watch)
+                     VALUES ('bell', 'e', 0, 3, '', '', 7);
+                 DELETE FROM barista_meta WHERE key <> 'schema_version'",
+            )
+            .expect("sql");
+        restore(&connection);
+        assert_eq!(meta(&connection, "epoch").len(), 32);
+        assert_eq!(meta(&connection, "consumer_generation"), "7");
+        assert_eq!(kinds(&connection).len(), 1, "nothing is told twice");
+    }
+
+    #[test]
+    fn a_file_that_has_lost_its_version_is_not_upgraded_on_a_guess() {
+        let mut connection = migrated();
+        connection
+            .execute_batch("DROP TABLE barista_meta")
+            .expect("a drop");
+        let refused = migrate(&mut connection, Path::new("test"), NOTIFICATIONS);
+        assert!(
+            matches!(&refused, Err(OpenError::Damaged { finding, .. }) if finding == VERSION_LOST),
+            "{refused:?}"
+        );
     }
 
     #[test]

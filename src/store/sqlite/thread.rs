@@ -81,7 +81,7 @@ impl WriterThread {
             options,
             queue,
             runtime: Handle::try_current().ok(),
-            expected,
+            expected: expected.of_a_journal_in_use(),
             identity: Identity {
                 main: opening.main,
                 epoch: opening.epoch.clone(),

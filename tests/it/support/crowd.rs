@@ -6,11 +6,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use barista_client::pb::consumer::v1::create_consumer_request::Start;
+use barista_client::pb::consumer::v1::{ConsumerPosition, CreateConsumerRequest};
 use barista_client::pb::notification::v1::{
     ChangeKind, CreateNotificationRequest, Notification, NotificationState,
     RespondNotificationRequest, StartAt, WatchNotificationsRequest,
 };
-use barista_client::{Client, Error, ErrorReason, WaitOutcome};
+use barista_client::{Client, ConsumerWatch, Error, ErrorReason, WaitOutcome, WatchItem};
 use futures_util::future::select_all;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -153,12 +155,88 @@ async fn follow(mut recorder: Recorder, stop: CancellationToken) -> Recorder {
     }
 }
 
+/// The name of the durable watcher.
+const CONSUMER: &str = "crowd";
+
+/// A durable watcher that acknowledges each change.
+struct Dealer {
+    watch: ConsumerWatch,
+    /// The last change that it was told.
+    newest: i64,
+    acknowledged: i64,
+}
+
+impl Dealer {
+    async fn begin(daemon: &TestDaemon) -> Self {
+        let request = CreateConsumerRequest {
+            name: CONSUMER.to_owned(),
+            start: Some(Start::Position(ConsumerPosition::Oldest.into())),
+            ..CreateConsumerRequest::default()
+        };
+        let created = daemon.client().create_consumer(request);
+        soon(created).await.expect("a consumer");
+        let request = WatchNotificationsRequest {
+            consumer: CONSUMER.to_owned(),
+            ..WatchNotificationsRequest::default()
+        };
+        Self {
+            watch: daemon.client().watch_consumer(request),
+            newest: 0,
+            acknowledged: 0,
+        }
+    }
+
+    /// Takes the next item. No change may be left out, and none may come again that was acknowledged.
+    async fn step(&mut self) {
+        let Some(item) = self.watch.next().await.expect("it goes on") else {
+            panic!("a watch ends with an error");
+        };
+        let WatchItem::Event(event) = item else {
+            return;
+        };
+        let sequence = event.sequence;
+        assert!(sequence > self.acknowledged, "{sequence} was acknowledged");
+        assert!(sequence <= self.newest + 1, "{sequence} skips a change");
+        self.newest = self.newest.max(sequence);
+        self.watch.done(sequence);
+        if sequence % 3 == 0 {
+            soon(self.watch.acknowledge(sequence))
+                .await
+                .expect("it outlasts the daemon");
+            self.acknowledged = sequence;
+        }
+    }
+
+    /// Deals with what comes until `stop`.
+    async fn deal(mut self, stop: CancellationToken) -> Self {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.step() => {}
+            }
+        }
+        self
+    }
+
+    /// Deals with everything up to `last`, and checks that the daemon keeps it.
+    async fn end(mut self, daemon: &TestDaemon, last: i64) {
+        while self.newest < last {
+            soon(self.step()).await;
+        }
+        soon(self.watch.flush()).await.expect("durable");
+        let kept = soon(daemon.client().get_consumer(CONSUMER)).await;
+        let place = kept.expect("a consumer").acknowledged.expect("a place");
+        assert!(place.sequence >= last, "{place:?} after {last}");
+    }
+}
+
 /// Writers, watchers and waiting agents around a daemon.
 pub(crate) struct Crowd {
     ledger: Arc<Ledger>,
     stop: CancellationToken,
     writers: Vec<JoinHandle<()>>,
     watchers: Vec<JoinHandle<Recorder>>,
+    dealer: JoinHandle<Dealer>,
     waiting: Vec<(i64, JoinHandle<Result<WaitOutcome, Error>>)>,
 }
 
@@ -175,6 +253,7 @@ impl Crowd {
             let recorder = daemon.follow(request).await;
             watchers.push(tokio::spawn(follow(recorder, stop.clone())));
         }
+        let dealer = tokio::spawn(Dealer::begin(daemon).await.deal(stop.clone()));
         let mut waiting = Vec::new();
         for number in 0..WAITING {
             let id = daemon.ask(&format!("agent {number}")).await.id;
@@ -189,6 +268,7 @@ impl Crowd {
             stop,
             writers: Vec::new(),
             watchers,
+            dealer,
             waiting,
         }
     }
@@ -258,6 +338,8 @@ impl Crowd {
             let mut watcher = soon(watcher).await.expect("the watcher follows");
             watcher.through(last).await;
         }
+        let dealer = soon(self.dealer).await.expect("it deals with each change");
+        dealer.end(daemon, last).await;
         let told = daemon.watch(StartAt::Oldest).await.through(last).await;
         assert_eq!(told.len(), stored.len() + answered, "each change once");
         daemon.watch(StartAt::Snapshot).await.snapshot().await;

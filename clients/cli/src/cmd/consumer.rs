@@ -5,6 +5,7 @@ use std::time::Duration;
 use barista_client::pb::consumer::v1::reset_consumer_request::To;
 use barista_client::pb::consumer::v1::{
     Consumer as Details, ConsumerPosition, ResetConsumerRequest, SetAsideEvent,
+    SetEventAsideRequest,
 };
 use barista_client::pb::notification::v1::{Cursor, NotificationEvent, WatchNotificationsRequest};
 use barista_client::{Client, Error, ErrorReason, WatchItem};
@@ -16,6 +17,7 @@ use crate::cmd::watch::{Since, since};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::hook::Hook;
+use crate::signals::Stop;
 use crate::time::Clock;
 use crate::{complete, failure, input, json, render};
 
@@ -186,6 +188,15 @@ impl Delete {
 
 impl Retry {
     async fn run(self, app: &App, client: &Client) -> Result<Exit> {
+        let mut stop = Stop::listen()?;
+        // The command that runs is killed with its group when this is dropped.
+        tokio::select! {
+            result = self.run_all(app, client) => result,
+            exit = stop.signal() => Ok(exit),
+        }
+    }
+
+    async fn run_all(&self, app: &App, client: &Client) -> Result<Exit> {
         let name = &self.which.name;
         let what = format!("cannot retry for consumer {name}");
         let failed = |error| Failure::call(&what, &error);
@@ -210,13 +221,17 @@ impl Retry {
             let event = find(client, name, &aside).await?;
             let variables = vec![
                 ("BARISTA_CONSUMER", name.clone()),
-                ("BARISTA_ATTEMPT", (aside.attempts + 1).to_string()),
+                (
+                    "BARISTA_ATTEMPT",
+                    aside.attempts.saturating_add(1).to_string(),
+                ),
             ];
             let sequence = aside.sequence;
             if let Err(why) = hook.run(&event, variables).await? {
                 app.output.complain(&format!(
                     "barista: the command for change {sequence} failed: {why}"
                 ));
+                record(client, name, aside, why).await.map_err(failed)?;
                 exit = Exit::Failed;
                 continue;
             }
@@ -229,6 +244,23 @@ impl Retry {
         }
         Ok(exit)
     }
+}
+
+/// Keeps on record that a change has failed once more, and why. It stays set aside, and the consumer's place stays where it is.
+async fn record(
+    client: &Client,
+    name: &str,
+    mut aside: SetAsideEvent,
+    why: String,
+) -> Result<(), Error> {
+    aside.attempts = aside.attempts.saturating_add(1);
+    aside.error = why;
+    let request = SetEventAsideRequest {
+        name: name.to_owned(),
+        event: Some(aside),
+        ..Default::default()
+    };
+    client.set_event_aside(request).await.map(drop)
 }
 
 /// The change behind an entry of the list, from the journal.

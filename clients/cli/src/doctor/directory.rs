@@ -12,7 +12,7 @@ use barista_locate::{CONFIG_FILE, LOG_FILE, Located, RUN_DIR, SOCKET_PATH_FILE};
 use crate::doctor::finding::Finding;
 use crate::doctor::fix::Fix;
 use crate::render::status::bytes;
-use crate::text;
+use crate::{shell, text};
 
 /// Less than this on the disk is a problem, in bytes.
 const TOO_LITTLE: u64 = 100 << 20;
@@ -68,6 +68,11 @@ pub(crate) fn examine(located: &Located, daemon_is_absent: bool) -> Vec<Finding>
     findings
 }
 
+/// The path as a remedy has it, which is meant for a shell.
+fn typed(path: &Path) -> String {
+    shell::word(&path.display().to_string())
+}
+
 /// Who looks.
 #[derive(Debug, Clone, Copy)]
 struct Us {
@@ -120,7 +125,12 @@ fn owner_and_mode(located: &Located, metadata: &Metadata, us: Us) -> Finding {
         return Finding::good(check, format!("{path} ({}, mode {mode:o})", located.source));
     };
     let fix = us.fix(&located.path, metadata, DIRECTORY_MODE);
-    Finding::problem(check, wrong, format!("chmod {DIRECTORY_MODE:o} {path}")).fixed_by(fix)
+    Finding::problem(
+        check,
+        wrong,
+        format!("chmod {DIRECTORY_MODE:o} {}", typed(&located.path)),
+    )
+    .fixed_by(fix)
 }
 
 /// A user as people know them.
@@ -140,7 +150,7 @@ fn configuration(data_dir: &Path, us: Us) -> Option<Finding> {
         let mode = metadata.mode() & 0o7777;
         let text = format!("others may change {} (mode {mode:o})", file.display());
         let fix = us.fix(&file, &metadata, FILE_MODE);
-        let remedy = format!("chmod {FILE_MODE:o} {}", file.display());
+        let remedy = format!("chmod {FILE_MODE:o} {}", typed(&file));
         Finding::warning("configuration", text, remedy).fixed_by(fix)
     })
 }
@@ -151,7 +161,7 @@ fn private_directory(check: &'static str, path: &Path, us: Us) -> Option<Finding
     let mode = metadata.mode() & 0o7777;
     let fix = us.fix(path, &metadata, DIRECTORY_MODE);
     let shown = path.display();
-    let remedy = format!("chmod {DIRECTORY_MODE:o} {shown}");
+    let remedy = format!("chmod {DIRECTORY_MODE:o} {}", typed(&path));
     if mode & 0o700 != 0o700 {
         let text = format!("its owner may not read and write {shown} (mode {mode:o})");
         return Some(Finding::problem(check, text, remedy).fixed_by(fix));
@@ -188,11 +198,11 @@ fn log(path: &Path, us: Us) -> Option<Finding> {
     }
     if metadata.uid() != us.uid {
         let text = format!("{shown} belongs to {}", user(metadata.uid()));
-        let remedy = format!("sudo chown {} {shown}", us.uid);
+        let remedy = format!("sudo chown {} {}", us.uid, typed(path));
         return Some(Finding::problem("log", text, remedy));
     }
     let fix = us.fix(path, &metadata, FILE_MODE);
-    let remedy = format!("chmod {FILE_MODE:o} {shown}");
+    let remedy = format!("chmod {FILE_MODE:o} {}", typed(path));
     if mode & 0o600 != 0o600 {
         let text = format!("its owner may not read and write {shown} (mode {mode:o})");
         return Some(Finding::problem("log", text, remedy).fixed_by(fix));
@@ -230,7 +240,8 @@ fn stale_publication(data_dir: &Path) -> Finding {
     let path = data_dir.join(RUN_DIR).join(SOCKET_PATH_FILE);
     let shown = path.display();
     let text = format!("{shown} names the socket of a daemon that has ended");
-    Finding::warning("socket", text, format!("rm {shown}")).fixed_by(Fix::RemovePublished(path))
+    Finding::warning("socket", text, format!("rm {}", typed(&path)))
+        .fixed_by(Fix::RemovePublished(path))
 }
 
 fn socket_file(path: &Path, metadata: &Metadata, us: Us, daemon_is_absent: bool) -> Finding {
@@ -239,18 +250,22 @@ fn socket_file(path: &Path, metadata: &Metadata, us: Us, daemon_is_absent: bool)
     let mode = metadata.mode() & 0o777;
     if !metadata.file_type().is_socket() {
         let text = format!("{shown} is not a socket");
-        Finding::problem(check, text, format!("barista daemon stop; rm {shown}"))
+        Finding::problem(
+            check,
+            text,
+            format!("barista daemon stop; rm {}", typed(path)),
+        )
     } else if metadata.uid() != us.uid {
         let text = format!("{shown} belongs to {}", user(metadata.uid()));
         let remedy = "name another data directory with --data-dir";
         Finding::problem(check, text, remedy)
     } else if daemon_is_absent {
         let text = format!("{shown} is stale: nobody listens; the next daemon removes it");
-        Finding::warning(check, text, format!("rm {shown}"))
+        Finding::warning(check, text, format!("rm {}", typed(path)))
             .fixed_by(Fix::RemoveSocket(path.to_owned()))
     } else if mode & 0o077 != 0 {
         let text = format!("others may use {shown} (mode {mode:o})");
-        Finding::warning(check, text, format!("chmod 600 {shown}"))
+        Finding::warning(check, text, format!("chmod 600 {}", typed(path)))
             .fixed_by(us.fix(path, metadata, 0o600))
     } else {
         Finding::good(check, shown.to_string())
@@ -269,20 +284,20 @@ fn database(path: &PathBuf, us: Us) -> Option<Finding> {
     }
     if metadata.uid() != us.uid {
         let text = format!("{shown} belongs to {}", user(metadata.uid()));
-        let remedy = format!("sudo chown {} {shown}", us.uid);
+        let remedy = format!("sudo chown {} {}", us.uid, typed(path));
         return Some(Finding::problem(check, text, remedy));
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o600 != 0o600 {
         let text = format!("its owner may not read and write {shown} (mode {mode:o})");
         let fix = us.fix(path, &metadata, FILE_MODE);
-        let remedy = format!("chmod {FILE_MODE:o} {shown}");
+        let remedy = format!("chmod {FILE_MODE:o} {}", typed(path));
         return Some(Finding::problem(check, text, remedy).fixed_by(fix));
     }
     us.is_open_to_others(&metadata).then(|| {
         let text = format!("others may write to {shown} (mode {mode:o}), which the daemon refuses");
         let fix = us.fix(path, &metadata, FILE_MODE);
-        Finding::problem(check, text, format!("chmod {FILE_MODE:o} {shown}")).fixed_by(fix)
+        Finding::problem(check, text, format!("chmod {FILE_MODE:o} {}", typed(path))).fixed_by(fix)
     })
 }
 
@@ -324,6 +339,27 @@ mod tests {
             .filter(|finding| finding.check != "disk")
             .map(|f| (f.level, f.check.into_owned()))
             .collect()
+    }
+
+    #[test]
+    fn a_remedy_with_a_path_can_be_pasted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("it's mine");
+        fs::create_dir(&path).expect("a directory");
+        set_mode(&path, 0o777);
+        let located = Located {
+            path: path.clone(),
+            source: Source::Flag,
+        };
+        let findings = examine(&located, true);
+        let remedy = findings[0].remedy.as_deref().expect("a remedy");
+        assert!(remedy.ends_with(r"it'\''s mine'"), "{remedy}");
+        let pasted = std::process::Command::new("sh")
+            .args(["-c", remedy])
+            .status();
+        assert!(pasted.expect("a shell").success());
+        let mode = fs::metadata(&path).expect("there").mode();
+        assert_eq!(mode & 0o777, DIRECTORY_MODE);
     }
 
     fn set_mode(path: &Path, mode: u32) {

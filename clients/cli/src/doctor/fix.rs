@@ -1,7 +1,9 @@
 //! What `doctor --fix` does: only what is safe whoever else is at work, and what a person would do by hand.
 
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -60,17 +62,13 @@ async fn apply_one(app: &App, fix: &Fix) -> Result<Option<String>, (String, Stri
         Fix::RemoveSocket(path) => (
             format!("remove the stale socket {}", path.display()),
             remove_if(path, |aside| {
-                let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-                UnixStream::connect(aside).err().is_some_and(refused)
+                is_dead(aside, &[io::ErrorKind::ConnectionRefused])
             }),
         ),
-        Fix::RemovePublished(path) => {
-            let before = fs::read(path).ok();
-            (
-                format!("remove the stale {}", path.display()),
-                remove_if(path, |aside| fs::read(aside).ok() == before),
-            )
-        }
+        Fix::RemovePublished(path) => (
+            format!("remove the stale {}", path.display()),
+            remove_if(path, names_nobody),
+        ),
         Fix::StartDaemon => {
             let options = app.options();
             let options = options.autostart(Autostart::Allowed { daemon: None });
@@ -91,6 +89,22 @@ async fn apply_one(app: &App, fix: &Fix) -> Result<Option<String>, (String, Stri
         Ok(false) => Ok(None),
         Err(error) => Err((what, error.to_string())),
     }
+}
+
+/// Whether connecting to `socket` fails in one of the ways that mean that nobody listens. Any other failure says nothing of the daemon.
+fn is_dead(socket: &Path, kinds: &[io::ErrorKind]) -> bool {
+    let is_meant = |error: io::Error| kinds.contains(&error.kind());
+    UnixStream::connect(socket).err().is_some_and(is_meant)
+}
+
+/// Whether the file at `published` names a socket on which nobody listens. A daemon that came meanwhile has published its own there.
+fn names_nobody(published: &Path) -> bool {
+    use io::ErrorKind::{ConnectionRefused, NotFound};
+    let Ok(name) = fs::read(published) else {
+        return false;
+    };
+    let socket = Path::new(OsStr::from_bytes(&name));
+    is_dead(socket, &[ConnectionRefused, NotFound])
 }
 
 /// Says whether the permissions had to be changed. Never follows a link: the permissions of what it leads to are none of our business.
@@ -140,6 +154,22 @@ mod tests {
         assert!(stale(&socket) && !socket.exists());
         assert!(!stale(&socket), "nothing is left to do");
         assert_eq!(fs::read_dir(directory.path()).expect("a list").count(), 0);
+    }
+
+    #[test]
+    fn the_socket_of_a_daemon_that_came_meanwhile_stays_published() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (socket, published) = (directory.path().join("s"), directory.path().join("p"));
+        fs::write(&published, socket.display().to_string()).expect("a file");
+        let listener = UnixListener::bind(&socket).expect("bound");
+        assert!(!remove_if(&published, names_nobody).expect("a look"));
+        assert!(published.exists(), "it is in its place");
+        drop(listener);
+        assert!(remove_if(&published, names_nobody).expect("a look"));
+        fs::write(&published, socket.display().to_string()).expect("a file");
+        fs::remove_file(&socket).expect("removed");
+        assert!(remove_if(&published, names_nobody).expect("a look"));
+        assert!(!published.exists());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Durable watchers: what happens, happens at least once, whoever is killed.
 
+use barista_client::pb::notification::v1::{CreateNotificationRequest, NotificationType};
+use barista_client::{Client, ConnectOptions};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -51,6 +53,25 @@ fn notify(home: &Home, count: usize) {
     for _ in 0..count {
         home.run(["notify", "Something"]).with(0);
     }
+}
+
+/// As [`notify`], in one call: a program for each would take long.
+fn notify_at_once(home: &Home, count: usize) {
+    let request = CreateNotificationRequest {
+        r#type: NotificationType::Info.into(),
+        title: "Something".to_owned(),
+        ..CreateNotificationRequest::default()
+    };
+    let options = ConnectOptions::new().data_dir(home.data_dir());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let client = Client::connect(options).await.expect("a daemon");
+        let created = client.batch_create_notifications(vec![request; count]);
+        created.await.expect("created");
+    });
 }
 
 #[test]
@@ -158,6 +179,10 @@ fn a_command_that_fails_is_tried_again_and_then_its_change_is_set_aside() {
     let retry = || home.run(["consumer", "retry", "bell", "--exec", script]);
     let failed = retry().with(1);
     assert_eq!(failed.stdout, "bell 2.4\n");
+    let shown = consumer(&home, "bell");
+    assert_eq!(shown["setAsideEvents"][0]["attempts"], 4, "{shown}");
+    assert_eq!(retry().with(1).stdout, "bell 2.5\n");
+    assert_eq!(acknowledged(&home, "bell"), "3", "its place stays");
     std::fs::write(home.path().join("fixed"), "").expect("a file");
     let done = retry().with(0);
     assert!(done.stderr.contains("Change 2 is done."), "{done}");
@@ -166,6 +191,56 @@ fn a_command_that_fails_is_tried_again_and_then_its_change_is_set_aside() {
         consumer(&home, "bell")["setAsideEvents"],
         Value::Array(vec![])
     );
+}
+
+#[test]
+fn ctrl_c_ends_a_retry_with_the_command_that_it_runs() {
+    let home = Home::new();
+    notify(&home, 1);
+    let aside = home.start([
+        "watch",
+        "--consumer",
+        "aside",
+        "--since",
+        "all",
+        "--exec",
+        "exit 3",
+        "--retries",
+        "0",
+    ]);
+    aside.stderr.until_says("the change is set aside");
+    aside.signal(Signal::TERM);
+    aside.end();
+    // Its parent's end alone would not end the command: it is in a group of its own.
+    let script = "echo $$; exec sleep 1000";
+    let retry = home.start(["consumer", "retry", "aside", "--exec", script]);
+    let command: i32 = retry.stdout.line(0).parse().expect("a process");
+    let command = rustix::process::Pid::from_raw(command).expect("a process");
+    retry.signal(Signal::INT);
+    retry.end().with(130);
+    let began = std::time::Instant::now();
+    while rustix::process::test_kill_process(command).is_ok() {
+        assert!(began.elapsed() < HANG, "the command runs on");
+    }
+}
+
+/// More comes than is held beside an acknowledgement, so what gets the daemon back must not stand still because of that.
+#[test]
+fn a_daemon_that_is_killed_in_a_long_backlog_is_started_again_and_told() {
+    const CHANGES: usize = 600;
+    let home = Home::new();
+    notify(&home, 1);
+    notify_at_once(&home, CHANGES - 1);
+    let daemon = home.daemon().as_raw_nonzero();
+    // The second change is in work while everything else has come.
+    let script = format!(
+        "echo $BARISTA_SEQUENCE >> ledger; test $BARISTA_SEQUENCE != 2 || kill -9 {daemon}"
+    );
+    let watch = bell(&home, &script);
+    watch.stderr.until_says("Connected again.");
+    until_acknowledged(&home, "bell", &CHANGES.to_string());
+    let expected: Vec<String> = (1..=CHANGES).map(|sequence| sequence.to_string()).collect();
+    assert_eq!(ledger(&home), expected);
 }
 
 #[test]

@@ -18,7 +18,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from . import locate
-from .errors import BaristaError, Disconnected, from_grpc, is_passing, is_worth_repeating, needs_connection
+from .errors import BaristaError, ConsumerExists, Disconnected, from_grpc, is_passing, is_worth_repeating, needs_connection
 from .pb.admin.v1.admin_pb2 import ServerInfo
 from .pb.consumer.v1 import consumer_service_pb2 as consumers
 from .pb.consumer.v1.consumer_pb2 import CONSUMER_POSITION_OLDEST, Consumer
@@ -275,7 +275,7 @@ class Client:
         self,
         *,
         after: Cursor | None = None,
-        start_at: StartWord = "now",
+        start_at: StartWord | None = None,
         types: Iterable[TypeWord] = (),
         priorities: Iterable[PriorityWord] = (),
         states: Iterable[StateWord] = (),
@@ -288,34 +288,45 @@ class Client:
     ) -> Watch:
         """Follows changes, each exactly once and in order, from the moment that this returns; see `Watch`.
 
-        Begins after the place ``after`` (`Watch.cursor` of an earlier watch), else as ``start_at`` says: "now", "oldest" for all that the
+        Begins after the place ``after`` (`Watch.cursor` of an earlier watch), else as ``start_at`` says: "now" (the default), "oldest" for all that the
         journal keeps, "snapshot" for the matching notifications as they are (`Watch.snapshot`) and then what changes. The daemon may be
         away for ``patience`` seconds before the watch gives up; None: forever.
 
         With ``consumer``, watches as that durable consumer (`create_consumer`): begins after what it acknowledged, unless ``after`` says otherwise,
         and takes over from whoever watches as it. Call `Watch.acknowledge` when a change is dealt with: what is not acknowledged comes again to
         the next watch. Raises `ConsumerNotFound`.
+
+        Raises `ValueError` for ``start_at`` beside ``consumer`` or ``after``, each of which says where to start.
         """
+        if start_at is not None and (consumer or after is not None):
+            raise ValueError("start_at contradicts consumer and after: leave it out, or reset the consumer (barista consumer reset)")
         request = calls.WatchNotificationsRequest(
             filter=filter_of(types, priorities, states, agent, session, project),
             kinds=map(kind_of, kinds),
             after=after,
-            start_at=None if after is not None or consumer else start_of(start_at),
+            start_at=None if after is not None or consumer else start_of(start_at or "now"),
             consumer=consumer,
         )
         return Watch(lambda: Session(self.socket), request, patience, self._acknowledge)
 
-    def create_consumer(self, name: str, *, after: Cursor | None = None, oldest: bool = False) -> Consumer:
+    def create_consumer(
+        self, name: str, *, after: Cursor | None = None, oldest: bool = False, exist_ok: bool = False
+    ) -> Consumer:
         """Creates a durable consumer that begins with the next change, or with the ``oldest`` that is kept, or ``after`` a place.
 
-        Raises `ConsumerExists`.
+        Raises `ConsumerExists`, unless ``exist_ok``: then one that exists is returned where it is.
         """
         request = consumers.CreateConsumerRequest(request_id=str(uuid.uuid4()), name=name)
         if after is not None:
             request.after.CopyFrom(after)
         elif oldest:
             request.position = CONSUMER_POSITION_OLDEST
-        return self._call(lambda session: session.consumers.CreateConsumer, request, consumers.CreateConsumerResponse).consumer
+        try:
+            return self._call(lambda session: session.consumers.CreateConsumer, request, consumers.CreateConsumerResponse).consumer
+        except ConsumerExists:
+            if not exist_ok:
+                raise
+        return self.get_consumer(name)
 
     def get_consumer(self, name: str) -> Consumer:
         """One durable consumer, with how far behind it is. Raises `ConsumerNotFound`."""

@@ -54,6 +54,9 @@ class Watch:
         self._cursor = Cursor()
         # What has come, as opposed to what has been handed out.
         self._received: Cursor | None = None
+        # The last change that was handed out, and what is acknowledged; both begin where the watch does.
+        self._handed_out = 0
+        self._acknowledged = 0
         try:
             self._start()
         except BaseException:
@@ -79,6 +82,8 @@ class Watch:
     def acknowledge(self, event: NotificationEvent | None = None) -> None:
         """Tells the daemon that everything up to ``event`` is dealt with, by default up to the last change handed out; returns when that is durable.
 
+        Changes that the filter hides are acknowledged with what surrounds them, or when the daemon reports that it has passed them.
+
         Only for a watch of a consumer. Raises `ConsumerReset` when the consumer was moved meanwhile: the next change raises it, too; watch again.
         """
         if not self._request.consumer:
@@ -86,11 +91,24 @@ class Watch:
         through = self.cursor
         if event is not None:
             through.sequence = event.sequence
+        self._acknowledge(through)
+
+    def _acknowledge(self, through: Cursor) -> None:
         self._send_acknowledgement(
             AcknowledgeConsumerRequest(
-                name=self._request.consumer, through=through, generation=self._request.consumer_generation
+                name=self._request.consumer,
+                through=through,
+                generation=self._request.consumer_generation,
+                watch=self._request.consumer_watch,
             )
         )
+        self._acknowledged = max(self._acknowledged, through.sequence)
+
+    def _acknowledge_hidden(self) -> None:
+        """Acknowledges what the filter hid behind the last change, once everything is acknowledged that was handed out."""
+        is_done = self._acknowledged >= self._handed_out
+        if self._request.consumer and is_done and self._cursor.sequence > self._acknowledged:
+            self._acknowledge(self.cursor)
 
     def __iter__(self) -> Iterator[NotificationEvent]:
         return self
@@ -104,6 +122,7 @@ class Watch:
             try:
                 if self._closed.is_set():
                     raise StopIteration
+                self._acknowledge_hidden()
                 if self._session is None:
                     self._start()
                 self._accept(self._message())
@@ -118,6 +137,7 @@ class Watch:
                 self._closed.wait(self._patience.pause(error))
         event = self._ready.popleft()
         self._cursor.sequence = event.sequence
+        self._handed_out = event.sequence
         return event
 
     def _start(self) -> None:
@@ -146,8 +166,10 @@ class Watch:
         if self._received is None:
             self.snapshot = snapshot
             self._cursor.CopyFrom(message.started.cursor)
-        # So that a later connection of this watch hears of a reset instead of undoing it.
+            self._handed_out = self._acknowledged = message.started.cursor.sequence
+        # So that a later connection of this watch hears of a reset instead of undoing it, and of a newer watch instead of ending that.
         self._request.consumer_generation = message.started.consumer_generation
+        self._request.consumer_watch = message.started.consumer_watch
         self._received = Cursor(epoch=message.started.cursor.epoch, sequence=message.started.cursor.sequence)
 
     @staticmethod

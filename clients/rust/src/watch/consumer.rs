@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
 
 use crate::backoff::Backoff;
 use crate::client::Client;
@@ -34,6 +36,7 @@ impl Client {
             request,
             held: VecDeque::new(),
             failure: None,
+            is_adrift: false,
             place: Place::default(),
         }
     }
@@ -52,6 +55,9 @@ pub struct ConsumerWatch {
     held: VecDeque<WatchItem>,
     /// How the watch ended meanwhile.
     failure: Option<Error>,
+    /// Whether the daemon seems to be gone. The watch must go on then, whatever is held: nobody else gets the daemon back. What still comes
+    /// before it notices is what the connection had room for.
+    is_adrift: bool,
     place: Place,
 }
 
@@ -60,6 +66,7 @@ pub struct ConsumerWatch {
 struct Place {
     epoch: String,
     generation: i64,
+    watch: i64,
     /// The last change that was handed out.
     handed_out: i64,
     /// Everything up to here is done.
@@ -79,6 +86,7 @@ impl Place {
                 *self = Self {
                     epoch: cursor.epoch,
                     generation: started.consumer_generation,
+                    watch: started.consumer_watch,
                     handed_out: cursor.sequence,
                     done: cursor.sequence,
                     acknowledged: cursor.sequence,
@@ -194,21 +202,11 @@ impl ConsumerWatch {
             name: self.request.consumer.clone(),
             through: Some(self.place.cursor(through)),
             generation: self.place.generation,
+            watch: self.place.watch,
         };
-        let client = self.client.clone();
-        let send = || {
-            let (client, request) = (client.clone(), request.clone());
-            async move {
-                let send = |channel, request| async move {
-                    stub(channel).acknowledge_consumer(request).await
-                };
-                client.call_running(request, send).await.map(drop)
-            }
-        };
-        if self.persist(send).await? {
-            self.place.acknowledged(through);
-        }
-        Ok(())
+        let send =
+            |channel, request| async move { stub(channel).acknowledge_consumer(request).await };
+        self.persist(through, request, send).await
     }
 
     /// Sets a change aside that could not be dealt with after `attempts`, because of `error`, and acknowledges up to it: both or neither.
@@ -227,43 +225,41 @@ impl ConsumerWatch {
             event: Some(event),
             epoch: self.place.epoch.clone(),
             generation: self.place.generation,
+            watch: self.place.watch,
         };
-        let client = self.client.clone();
-        let send = || {
-            let (client, request) = (client.clone(), request.clone());
-            async move {
-                let send =
-                    |channel, request| async move { stub(channel).set_event_aside(request).await };
-                client.call_running(request, send).await.map(drop)
-            }
-        };
-        if self.persist(send).await? {
-            self.place.acknowledged(through);
-        }
-        Ok(())
+        let send = |channel, request| async move { stub(channel).set_event_aside(request).await };
+        self.persist(through, request, send).await
     }
 
-    /// Makes a call until it has an answer. `false`: the consumer was reset meanwhile, and the watch begins anew.
-    async fn persist<F, R>(&mut self, send: F) -> Result<bool, Error>
+    /// Makes a call that acknowledges up to `through`, until it has an answer. When the consumer was reset meanwhile, the watch begins anew.
+    async fn persist<Q, A, F, R>(&mut self, through: i64, request: Q, send: F) -> Result<(), Error>
     where
-        F: Fn() -> R,
-        R: Future<Output = Result<(), Error>>,
+        Q: Clone,
+        F: Fn(Channel, Request<Q>) -> R,
+        R: Future<Output = Result<Response<A>, Status>>,
     {
+        let client = self.client.clone();
         let mut backoff = Backoff::reconnecting();
         loop {
-            let error = match self.beside(send()).await {
-                Ok(()) => return Ok(true),
+            let call = client.call_running(request.clone(), &send);
+            let error = match self.beside(call).await {
+                Ok(_) => {
+                    self.is_adrift = false;
+                    self.place.acknowledged(through);
+                    return Ok(());
+                }
                 Err(error) => error,
             };
             if error.reason() == ErrorReason::ConsumerReset {
                 self.restart();
-                return Ok(false);
+                return Ok(());
             }
             let is_passing = error.is_passing() || error.retry_after().is_some();
             // Once the watch has ended nobody looks for the daemon any more.
             if !is_passing || self.failure.is_some() {
                 return Err(error);
             }
+            self.is_adrift |= error.is_unreachable();
             let pause = backoff.pause().max(error.retry_after().unwrap_or_default());
             self.beside(sleep(pause)).await;
         }
@@ -273,12 +269,13 @@ impl ConsumerWatch {
     async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
-            let has_room = self.failure.is_none() && self.held.len() < MAX_HELD;
+            let has_room = self.held.len() < MAX_HELD || self.is_adrift;
+            let goes_on = self.failure.is_none() && has_room;
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                item = self.watch.next(), if has_room => match item {
-                    Ok(Some(item)) => self.held.push_back(item),
+                item = self.watch.next(), if goes_on => match item {
+                    Ok(Some(item)) => self.hold(item),
                     Ok(None) => return work.await,
                     Err(error) => self.failure = Some(error),
                 },
@@ -286,11 +283,25 @@ impl ConsumerWatch {
         }
     }
 
-    /// Begins anew at the place that the daemon has.
+    /// Keeps an item until it is asked for.
+    fn hold(&mut self, item: WatchItem) {
+        match item {
+            WatchItem::Interrupted(_) => self.is_adrift = true,
+            WatchItem::Started(_) | WatchItem::Resumed(_) => self.is_adrift = false,
+            _ => {}
+        }
+        self.held.push_back(item);
+    }
+
+    /// Begins anew at the place that the daemon has; still as the same watch, so that it does not end a newer one.
     fn restart(&mut self) {
+        if self.place.watch != 0 {
+            self.request.consumer_watch = self.place.watch;
+        }
         self.watch = self.client.watch(self.request.clone());
         self.held.clear();
         self.failure = None;
+        self.is_adrift = false;
         // Until the new start nothing that was seen before may be acknowledged.
         self.place = Place::default();
     }

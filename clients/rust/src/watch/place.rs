@@ -141,8 +141,9 @@ impl Track {
         {
             return Err(elsewhere(after, &cursor));
         }
-        // So that a later connection of this watch hears of a reset instead of undoing it.
+        // So that a later connection of this watch hears of a reset instead of undoing it, and of a newer watch instead of ending that.
         self.request.consumer_generation = started.consumer_generation;
+        self.request.consumer_watch = started.consumer_watch;
         self.phase = if wants_snapshot(&self.request) {
             Phase::Snapshot(cursor)
         } else {

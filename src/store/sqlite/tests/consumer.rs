@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::change::Cursor;
 use crate::domain::consumer::store::{Acknowledge, ConsumerStore, NewConsumer};
-use crate::domain::consumer::{MAX_SET_ASIDE, Place, SetAside};
+use crate::domain::consumer::{MAX_SET_ASIDE, Origin, Place, SetAside};
 use crate::store::conformance::consumer::Stores;
 
 fn fresh() -> (Stores, Bench) {
@@ -39,7 +39,7 @@ fn through(sequence: i64) -> Acknowledge {
             epoch: None,
             sequence,
         },
-        generation: None,
+        origin: Origin::default(),
     }
 }
 
