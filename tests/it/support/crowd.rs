@@ -221,7 +221,7 @@ impl Dealer {
     /// Deals with everything up to `last`, and checks that the daemon keeps it.
     async fn end(mut self, daemon: &TestDaemon, last: i64) {
         while self.newest < last {
-            soon(self.step()).await;
+            Box::pin(soon(self.step())).await;
         }
         soon(self.watch.flush()).await.expect("durable");
         let kept = soon(daemon.client().get_consumer(CONSUMER)).await;
@@ -339,7 +339,7 @@ impl Crowd {
             watcher.through(last).await;
         }
         let dealer = soon(self.dealer).await.expect("it deals with each change");
-        dealer.end(daemon, last).await;
+        Box::pin(dealer.end(daemon, last)).await;
         let told = daemon.watch(StartAt::Oldest).await.through(last).await;
         assert_eq!(told.len(), stored.len() + answered, "each change once");
         daemon.watch(StartAt::Snapshot).await.snapshot().await;

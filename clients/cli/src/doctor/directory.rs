@@ -161,7 +161,7 @@ fn private_directory(check: &'static str, path: &Path, us: Us) -> Option<Finding
     let mode = metadata.mode() & 0o7777;
     let fix = us.fix(path, &metadata, DIRECTORY_MODE);
     let shown = path.display();
-    let remedy = format!("chmod {DIRECTORY_MODE:o} {}", typed(&path));
+    let remedy = format!("chmod {DIRECTORY_MODE:o} {}", typed(path));
     if mode & 0o700 != 0o700 {
         let text = format!("its owner may not read and write {shown} (mode {mode:o})");
         return Some(Finding::problem(check, text, remedy).fixed_by(fix));

@@ -242,13 +242,10 @@ impl ConsumerWatch {
         let mut backoff = Backoff::reconnecting();
         loop {
             let call = client.call_running(request.clone(), &send);
-            let error = match self.beside(call).await {
-                Ok(_) => {
-                    self.is_adrift = false;
-                    self.place.acknowledged(through);
-                    return Ok(());
-                }
-                Err(error) => error,
+            let Err(error) = self.beside(call).await else {
+                self.is_adrift = false;
+                self.place.acknowledged(through);
+                return Ok(());
             };
             if error.reason() == ErrorReason::ConsumerReset {
                 self.restart();
