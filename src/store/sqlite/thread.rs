@@ -62,7 +62,7 @@ impl WriterThread {
     pub(super) fn open(
         options: Options,
         queue: Receiver<Message>,
-    ) -> std::result::Result<(Self, Opening), OpenError> {
+    ) -> Result<(Self, Opening), OpenError> {
         check_library()?;
         let expected = Expected::of(NOTIFICATIONS)
             .map_err(|source| OpenError::of(options.path.path(), source))?;
@@ -424,7 +424,7 @@ impl WriterThread {
         }
     }
 
-    fn still_there(&self) -> std::result::Result<(), DataDirError> {
+    fn still_there(&self) -> Result<(), DataDirError> {
         self.open
             .as_ref()
             .map_or(Ok(()), |open| open.still_there(&self.options.path))
