@@ -10,32 +10,28 @@ fn now() -> Timestamp {
     Timestamp::from_micros(1).expect("in range")
 }
 
-/// Fails when `Watchers::leave` removes whoever is there, rather than the one who leaves.
+/// Fails when leaving removes whoever is there, rather than the one who leaves, and when an older watch may come after a newer one.
 #[test]
-fn of_two_who_take_over_one_is_told_and_the_other_stays() {
+fn of_three_watches_the_newest_stays_and_the_others_are_told() {
     check_random(
         || {
             let watchers = Arc::new(Watchers::default());
-            let watch = |goes: bool| {
+            let watch = |number: i64, goes: bool| {
                 let watchers = Arc::clone(&watchers);
                 thread::spawn(move || {
-                    let (key, mut ended) = watchers.take_over("bell", now());
-                    if goes {
-                        watchers.leave("bell", key);
-                    }
-                    (key, goes, ended.try_recv().is_ok(), ended)
+                    let hold = watchers.take_over("bell".to_owned(), number, now());
+                    if goes { None } else { Some(hold) }
                 })
             };
-            let (first, second, third) = (watch(true), watch(false), watch(false));
-            let mut all = [first, second, third].map(|thread| thread.join().expect("no panic"));
-            all.sort_by_key(|(key, ..)| *key);
-            let [older @ .., (_, goes, told, ended)] = &mut all;
-            assert!(!*told && ended.try_recv().is_err(), "the newest was ended");
-            assert_eq!(watchers.since("bell").is_some(), !*goes);
-            for (_, goes, told, ended) in older {
-                // Who has gone may have gone before the other came.
-                assert!(*goes || *told || ended.try_recv().is_ok(), "never told");
-            }
+            let (oldest, older, newest) = (watch(1, true), watch(2, false), watch(3, false));
+            assert!(oldest.join().expect("no panic").is_none());
+            let older = older.join().expect("no panic").expect("it stays");
+            let newest = newest.join().expect("no panic").expect("it stays");
+            let mut newest = newest.expect("nobody is newer");
+            assert!(newest.has_ended().is_none(), "the newest was ended");
+            assert!(watchers.since("bell").is_some());
+            let told = older.map_or(true, |mut older| older.has_ended().is_some());
+            assert!(told, "the older was never told");
         },
         crate::sync::times(TIMES),
     );
@@ -52,9 +48,10 @@ fn an_end_meets_whoever_watches_or_nobody() {
                 let name = "bell".to_owned();
                 other.end("bell", Error::ConsumerReset { name });
             });
-            let (_, mut ended) = watchers.take_over("bell", now());
+            let hold = watchers.take_over("bell".to_owned(), 1, now());
+            let mut hold = hold.expect("nobody is newer");
             ending.join().expect("no panic");
-            let was_told = ended.try_recv().is_ok();
+            let was_told = hold.has_ended().is_some();
             assert_eq!(watchers.since("bell").is_some(), !was_told);
         },
         crate::sync::times(TIMES),

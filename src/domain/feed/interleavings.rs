@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 use shuttle::{check_random, future, thread};
 
+use super::super::authority::Authority;
 use super::super::change::{Change, JournalBounds};
 use super::super::clock::{Clock, Timestamp};
 use super::super::notification::draft::NewNotification;
@@ -45,6 +46,7 @@ pub(crate) fn change(sequence: i64) -> SharedChange {
 fn notification(state: State, sequence: i64) -> Notification {
     Notification {
         id: QUESTION,
+        owner: None,
         kind: Word::Known(NotificationType::Question),
         priority: Word::Known(Priority::Normal),
         state: Word::Known(state),
@@ -197,7 +199,7 @@ fn a_wait_hears_of_an_end_whenever_it_comes() {
         let waiting = thread::spawn(move || {
             let stop = CancellationToken::new();
             let hours = Duration::from_secs(10_000);
-            future::block_on(notifications.wait(QUESTION, hours, &stop))
+            future::block_on(notifications.wait(QUESTION, Authority::Person, hours, &stop))
         });
         memory.commit(1);
         memory.commit(1);
