@@ -146,7 +146,18 @@ fn metadata(error: &Error) -> Metadata {
         ],
         Error::SnapshotTooLarge { limit } => vec![("limit", limit.to_string())],
         Error::Internal(text) => vec![logged(text)],
-        _ => vec![],
+        Error::InvalidField { .. }
+        | Error::ShuttingDown
+        | Error::DatabaseBusy { .. }
+        | Error::QueueFull { .. }
+        | Error::CommitUnknown
+        | Error::DiskFull { .. }
+        | Error::DatabaseUnavailable { .. }
+        | Error::BackupRunning
+        | Error::BackupFailed { .. }
+        | Error::DeadlineExceeded
+        | Error::TooManyStreams { .. }
+        | Error::AgentNotAllowed { .. } => vec![],
     }
 }
 
