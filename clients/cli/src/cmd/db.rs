@@ -62,7 +62,7 @@ pub(crate) struct Restore {
     yes: bool,
 }
 
-/// Remove what the configuration ([retention]) no longer keeps, as the daemon does every hour, and say what that was.
+/// Remove what the configuration (its section `retention`) no longer keeps, as the daemon does every hour, and say what that was.
 ///
 /// What is not closed is never removed, nor changes that a consumer within its limits has yet to acknowledge.
 #[derive(Debug, Args)]
