@@ -131,7 +131,21 @@ impl Home {
 
     /// Ends the daemon without a chance to do anything about it.
     pub(crate) fn kill_daemon(&self) {
-        kill_process(self.daemon(), Signal::KILL).expect("a signal");
+        let pid = self.daemon();
+        // It is no child of ours. Until it has ended, somebody may still connect to its socket and be cut off.
+        #[cfg(target_os = "linux")]
+        let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+            .expect("a process");
+        kill_process(pid, Signal::KILL).expect("a signal");
+        #[cfg(target_os = "linux")]
+        rustix::event::poll(
+            &mut [rustix::event::PollFd::new(
+                &process,
+                rustix::event::PollFlags::IN,
+            )],
+            None,
+        )
+        .expect("its end");
     }
 }
 
