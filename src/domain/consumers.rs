@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::change::Cursor;
 use super::clock::{Clock, Timestamp};
 use super::consumer::store::{Acknowledge, ConsumerStore, NewConsumer, Reset};
-use super::consumer::{Claim, LagLimits, Origin, SetAside, Standing, not_negative, validate_name};
+use super::consumer::{LagLimits, Origin, SetAside, Standing, not_negative, validate_name};
 use super::error::{Error, Result};
 use super::notification::store::Call;
 use crate::sync::{Mutex, MutexGuard};
@@ -220,21 +220,6 @@ impl Consumers {
             .store
             .discard_set_aside(name, sequence, self.call(deadline));
         discarded.await
-    }
-
-    /// What the consumers still need of the journal.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store.
-    pub async fn claim(&self) -> Result<Claim> {
-        self.store.claim(self.limits, self.call(None)).await
-    }
-
-    /// How far behind a consumer may be and still keep the journal.
-    #[must_use]
-    pub fn limits(&self) -> LagLimits {
-        self.limits
     }
 
     /// Takes the place of whoever watches as a consumer, and returns where the watch starts.

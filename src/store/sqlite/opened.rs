@@ -79,8 +79,8 @@ impl Open {
         Ok(true)
     }
 
-    /// Commits, with a sync that also covers what others left unsynced, and returns the head of the journal.
-    pub(super) fn commit(&self, wrote: bool, foreign: bool) -> rusqlite::Result<i64> {
+    /// Commits, with a sync that also covers what others left unsynced.
+    pub(super) fn commit(&self, wrote: bool, foreign: bool) -> rusqlite::Result<()> {
         if foreign {
             // A transaction that changes nothing would not sync.
             execute(
@@ -88,11 +88,10 @@ impl Open {
                 "UPDATE barista_meta SET value = value + 1 WHERE key = 'heartbeat'",
             )?;
         }
-        let head = journal::last(&self.connection)?;
         failpoint!("before-commit");
         execute(&self.connection, if wrote { "COMMIT" } else { "ROLLBACK" })?;
         failpoint!("committed");
-        Ok(head)
+        Ok(())
     }
 }
 

@@ -268,10 +268,14 @@ impl WriterThread {
     /// Commits what `ran` did, and answers.
     fn commit(&mut self, foreign: bool, ran: Ran) {
         let Some(open) = &self.open else { return };
-        let ahead = self.read_ahead(open);
+        let head = match journal::last(&open.connection) {
+            Ok(head) => head,
+            Err(error) => return self.commit_failed(&error, ran),
+        };
+        let ahead = self.read_ahead(open, head);
         let began = Instant::now();
         match open.commit(foreign || !ran.done.is_empty(), foreign) {
-            Ok(head) => {
+            Ok(()) => {
                 let activity = &self.shared.activity;
                 activity.commit_time.observe_span(began.elapsed());
                 activity.batch_time.observe_span(self.begun.elapsed());
@@ -306,21 +310,18 @@ impl WriterThread {
         }
     }
 
-    /// Reads the few changes that the transaction has made, for those who follow the journal: a reader would first have to be woken, and to
+    /// Reads the few changes that the transaction has made, up to its `head`, for those who follow the journal: a reader would first have to be woken, and to
     /// read from the log what this connection has at hand. Many changes are left to a reader, beside which the writer can go on.
-    fn read_ahead(&self, open: &Open) -> Vec<SharedChange> {
+    fn read_ahead(&self, open: &Open, head: i64) -> Vec<SharedChange> {
         if !self.shared.followed.load(Ordering::Acquire) {
             return Vec::new();
         }
         let after = *self.shared.head.borrow();
-        let changes = journal::last(&open.connection).and_then(|head| {
-            if !(1..=READ_AHEAD).contains(&(head - after)) {
-                return Ok(Vec::new());
-            }
-            journal::read(&open.connection, after, head)
-        });
+        if !(1..=READ_AHEAD).contains(&(head - after)) {
+            return Vec::new();
+        }
         // Whoever follows will read for himself, and hear of the error.
-        changes.unwrap_or_default()
+        journal::read(&open.connection, after, head).unwrap_or_default()
     }
 
     /// Tells the callers what became of their jobs, after the commit. A task of the runtime does it, which is woken once for all of them:
