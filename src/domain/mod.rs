@@ -11,5 +11,7 @@ pub mod error;
 pub mod feed;
 pub mod notification;
 pub mod notifications;
+pub mod observation;
 pub mod retention;
+pub mod trace;
 pub mod word;
