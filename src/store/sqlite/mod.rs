@@ -6,6 +6,8 @@ mod checkpoint;
 mod connection;
 mod consumer;
 mod consumers;
+mod contents;
+mod database;
 mod failure;
 mod inspect;
 mod integrity;
