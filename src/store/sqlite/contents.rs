@@ -84,7 +84,7 @@ pub(super) static NOTIFICATIONS: Contents = Contents {
 };
 
 /// All databases.
-static ALL: [&Contents; 1] = [&NOTIFICATIONS];
+static ALL: [&Contents; 2] = [&NOTIFICATIONS, &super::telemetry::TELEMETRY];
 
 impl Contents {
     /// What the file called `name` should contain; the notifications for a name that is none of ours.

@@ -24,6 +24,7 @@ mod retention;
 mod row;
 mod schema;
 mod store;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -34,3 +35,4 @@ pub use failure::OpenError;
 pub use inspect::{InspectError, Inspection, inspect};
 pub use offline::{BackupContents, GivenOut, examine_backup, given_out, prepare_restored, rebuild};
 pub use store::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
+pub use telemetry::{SqliteTelemetry, TELEMETRY_FILE};
