@@ -1,5 +1,6 @@
 //! Telemetry in a SQLite file of its own, which is opened when it is first needed: who records nothing pays nothing for it.
 
+mod analytics;
 mod forget;
 mod hourly;
 mod legacy;
@@ -27,6 +28,7 @@ use super::store::Options;
 use crate::domain::admin::{
     CheckpointMode, CheckpointOutcome, DatabaseStatus, IntegrityCheck, IntegrityReport,
 };
+use crate::domain::analytics::store::{AnalyticsStore, ExpensiveQuery, Ingestion, Sum, SumsQuery};
 use crate::domain::backup::{Backup, BackupProgress, BackupRequest};
 use crate::domain::change::JournalBounds;
 use crate::domain::error::{Error, Result};
@@ -52,7 +54,10 @@ const PACKED_APART: usize = 64 * 1024;
 pub(super) static TELEMETRY: Contents = Contents {
     file: TELEMETRY_FILE,
     thread: "sqlite-traces",
-    migrations: &[include_str!("migrations/telemetry/0001_observations.sql")],
+    migrations: &[
+        include_str!("migrations/telemetry/0001_observations.sql"),
+        include_str!("migrations/telemetry/0002_expensive.sql"),
+    ],
     journal: "telemetry_changes",
     telltale: "telemetry_observations_span",
     last: record::last,
@@ -281,5 +286,23 @@ impl TelemetryStore for SqliteTelemetry {
             forget::forget(connection, memory, what, limit)
         };
         self.write(call, 0, forget).await
+    }
+}
+
+#[async_trait]
+impl AnalyticsStore for SqliteTelemetry {
+    async fn sums(&self, query: SumsQuery) -> Result<Vec<Sum>> {
+        self.read(move |connection| analytics::sums(connection, &query))
+            .await
+    }
+
+    async fn expensive(&self, query: ExpensiveQuery) -> Result<Vec<Observation>> {
+        self.read(move |connection| analytics::expensive(connection, &query))
+            .await
+    }
+
+    async fn ingestion(&self) -> Result<Ingestion> {
+        self.read(move |connection| Ok(analytics::ingestion(connection)?))
+            .await
     }
 }
