@@ -54,7 +54,7 @@ pub fn bounds(
     Some(bounds)
 }
 
-/// The start of the bucket that `time` is in.
+/// The start of the bucket that `time` is in; `time` itself where the whole range is one.
 #[must_use]
 pub fn start(time: Timestamp, size: BucketSize, zone: &TimeZone) -> Timestamp {
     let Some(zoned) = to_zoned(time, zone) else {
@@ -146,7 +146,7 @@ fn monday(date: Date) -> Option<Date> {
     date.checked_sub(since.days()).ok()
 }
 
-/// A hour of a week: what a heat map has a cell for.
+/// An hour of a week: what a heat map has a cell for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cell {
     /// 0 for Monday to 6 for Sunday.

@@ -101,12 +101,6 @@ impl Selection {
         ]
     }
 
-    /// Whether everything is counted.
-    #[must_use]
-    pub fn is_everything(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Whether an observation is counted.
     #[must_use]
     pub fn matches(&self, facts: &Facts) -> bool {

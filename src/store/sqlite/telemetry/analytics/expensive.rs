@@ -21,12 +21,8 @@ const NEXT_DAY: &str = "
     SELECT start_us / 86400000000 FROM telemetry_observations
      WHERE counts = 1 AND coalesce(provided_cost, computed_cost) > 0 AND start_us / 86400000000 >= ?1
      ORDER BY start_us / 86400000000 LIMIT 1";
-/// A day without its names, from the index alone.
+/// One day, the dearest first.
 const DAY: &str = "
-    SELECT coalesce(provided_cost, computed_cost), start_us, id FROM telemetry_observations
-     WHERE counts = 1 AND coalesce(provided_cost, computed_cost) > 0 AND start_us / 86400000000 = ?1
-     ORDER BY coalesce(provided_cost, computed_cost) DESC, start_us DESC, id DESC";
-const DAY_WITH_NAMES: &str = "
     SELECT coalesce(provided_cost, computed_cost), start_us, id, kind, coalesce(model_responded, model_requested), provider, agent, project
       FROM telemetry_observations
      WHERE counts = 1 AND coalesce(provided_cost, computed_cost) > 0 AND start_us / 86400000000 = ?1
@@ -62,9 +58,8 @@ fn ranked(
     wanted: &Wanted,
 ) -> Result<BTreeSet<Rank>, Failure> {
     let range = query.start.as_micros()..query.end.as_micros();
-    let everything = query.selection.is_everything();
     let mut next_day = connection.prepare_cached(NEXT_DAY)?;
-    let mut of_day = connection.prepare_cached(if everything { DAY } else { DAY_WITH_NAMES })?;
+    let mut of_day = connection.prepare_cached(DAY)?;
     let mut best = BTreeSet::new();
     let mut in_vain = 0;
     let mut from = range.start / DAY_MICROS;
@@ -80,7 +75,7 @@ fn ranked(
             if full && best.first().is_none_or(|worst| rank <= *worst) {
                 break;
             }
-            if range.contains(&rank.1) && (everything || wanted.matches(row, 3, 4)?) {
+            if range.contains(&rank.1) && wanted.matches(row, 3, 4)? {
                 if full {
                     best.pop_first();
                 }
@@ -99,4 +94,4 @@ fn ranked(
 }
 
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 3] = [NEXT_DAY, DAY, DAY_WITH_NAMES];
+pub(super) const STATEMENTS: [&str; 2] = [NEXT_DAY, DAY];
