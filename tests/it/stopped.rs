@@ -24,7 +24,7 @@ const BEFORE: usize = 600;
 const WRITES: usize = 1_000;
 const MESSAGE: usize = 20_000;
 /// What the daemon may grow by. It keeps at most a batch of 1 MiB and what is on its way for each watcher.
-const GROWTH_KIB: u64 = 384 * 1024;
+const GROWTH_KIB: u64 = 512 * 1024;
 
 /// Not a test: the process with the watchers. Alone it does nothing.
 #[tokio::test]
