@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::doctor::check::{self, Depth};
 use crate::doctor::daemon::Contact;
 use crate::doctor::finding::{Finding, Level};
-use crate::doctor::{daemon, directory, fix, integrity, tools};
+use crate::doctor::{consumers, daemon, directory, fix, integrity, tools};
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::render;
@@ -83,6 +83,7 @@ async fn examine(app: &App, depth: Depth) -> Vec<Finding> {
     findings.extend(told);
     if let Contact::Answers(client) = &contact {
         findings.extend(integrity::examine(client, depth).await);
+        findings.extend(consumers::examine(client).await);
     }
     findings.extend(tools::examine().await);
     findings
