@@ -25,6 +25,9 @@ const SEED: &str = "INSERT OR IGNORE INTO barista_meta (key, value) VALUES
     ('heartbeat', 0),
     ('consumer_generation', (SELECT coalesce(max(max(generation, watch)), 0) FROM consumers))";
 
+/// What a column that came back empty counted.
+const RECOUNT: &str = "UPDATE consumers SET set_aside = (SELECT count(*) FROM set_aside WHERE consumer_id = consumers.id)";
+
 /// The table that direct tooling may rebuild.
 const SHARED_TABLE: &str = "notifications";
 /// What it has had ever since: the first migration and its triggers build on these.
@@ -105,7 +108,7 @@ pub(super) fn migrate(
 /// What is wrong with the shared table of a file in which we have not been: the table of another program that happens to have its name. `None` where it
 /// is missing, or like ours.
 pub(super) fn foreign(connection: &Connection, version: i64) -> rusqlite::Result<Option<String>> {
-    let present = columns(connection)?;
+    let present = columns(connection, SHARED_TABLE)?;
     if version > 0 || present.is_empty() {
         return Ok(None);
     }
@@ -139,7 +142,7 @@ fn drop_copied(connection: &Connection) -> rusqlite::Result<()> {
 
 /// `migration` without the columns that the shared table has already, where it was copied alone.
 fn without_present(connection: &Connection, migration: &str) -> rusqlite::Result<String> {
-    let present = columns(connection)?;
+    let present = columns(connection, SHARED_TABLE)?;
     let adds_present = |line: &&str| {
         line.strip_prefix(ADD_COLUMN)
             .and_then(|column| column.split(' ').next())
@@ -216,8 +219,25 @@ enum Loss {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Column {
+    table: String,
     name: String,
+    /// Its type, with what a row has that says nothing of it.
     declared: String,
+    /// Whether rows can get it that were made without it.
+    addable: bool,
+}
+
+impl Column {
+    /// For people: `column consumers.watch`.
+    fn title(&self) -> String {
+        format!("column {}.{}", self.table, self.name)
+    }
+
+    fn is_in(&self, columns: &[Self]) -> bool {
+        columns
+            .iter()
+            .any(|other| other.table == self.table && other.name == self.name)
+    }
 }
 
 impl Expected {
@@ -227,9 +247,10 @@ impl Expected {
         for migration in migrations {
             connection.execute_batch(migration)?;
         }
+        let objects = objects(&connection)?;
         Ok(Self {
-            objects: objects(&connection)?,
-            columns: columns(&connection)?,
+            columns: columns_of_tables(&connection, &objects)?,
+            objects,
             loss: Loss::BeginAnew,
         })
     }
@@ -246,7 +267,6 @@ impl Expected {
     /// that another tool declared differently still serves.
     pub(super) fn missing(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
         let present = objects(connection)?;
-        let found = columns(connection)?;
         let serves = |object: &&Object| match object.kind.as_str() {
             "table" => present
                 .iter()
@@ -255,16 +275,32 @@ impl Expected {
         };
         let objects = self.objects.iter().filter(|object| !serves(object));
         let objects = objects.map(|object| format!("{} {}", object.kind, object.name));
-        let lost = self
-            .columns
-            .iter()
-            .filter(|c| found.iter().all(|f| f.name != c.name))
-            .map(|column| format!("column {SHARED_TABLE}.{}", column.name));
+        let lost = self.lost_columns(connection)?;
+        let lost = lost.into_iter().map(Column::title);
         Ok(objects.chain(lost).collect())
     }
 
+    /// Those of the missing columns that cannot be put back: rows are told apart by them, or mean nothing without.
+    pub(super) fn unrestorable(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+        let present = objects(connection)?;
+        let is_there = |column: &&Column| {
+            let is_it = |object: &Object| object.kind == "table" && object.name == column.table;
+            present.iter().any(is_it)
+        };
+        let lost = self.lost_columns(connection)?;
+        let lost = lost
+            .into_iter()
+            .filter(|column| !column.addable && column.table != SHARED_TABLE);
+        Ok(lost.filter(is_there).map(Column::title).collect())
+    }
+
+    fn lost_columns(&self, connection: &Connection) -> rusqlite::Result<Vec<&Column>> {
+        let found = columns_of_tables(connection, &self.objects)?;
+        Ok(self.columns.iter().filter(|c| !c.is_in(&found)).collect())
+    }
+
     /// Puts back tables, columns, indexes and triggers that are missing or changed, and records in the journal what nobody recorded
-    /// meanwhile. A table comes back empty. Must run inside a write transaction. Returns what was repaired.
+    /// meanwhile. A table comes back empty, and so does a column; one without which a row means nothing stays missing. Must run inside a write transaction. Returns what was repaired.
     ///
     /// # Errors
     ///
@@ -296,7 +332,19 @@ impl Expected {
                 connection.execute_batch("DELETE FROM barista_meta WHERE key = 'epoch'")?;
             }
         }
+        for column in self.lost_columns(connection)? {
+            if column.addable && column.table != SHARED_TABLE {
+                add(connection, column)?;
+                repaired.push(column.title());
+            }
+        }
         connection.execute_batch(SEED)?;
+        if repaired
+            .iter()
+            .any(|name| name == "column consumers.set_aside")
+        {
+            connection.execute_batch(RECOUNT)?;
+        }
         Ok(repaired)
     }
 
@@ -307,12 +355,8 @@ impl Expected {
             .iter()
             .filter(|object| !present.contains(object))
             .collect();
-        let found = columns(connection)?;
-        let lost: Vec<&Column> = self
-            .columns
-            .iter()
-            .filter(|c| found.iter().all(|f| f.name != c.name))
-            .collect();
+        let mut lost = self.lost_columns(connection)?;
+        lost.retain(|column| column.table == SHARED_TABLE);
         let has_table = present
             .iter()
             .any(|o| o.kind == "table" && o.name == SHARED_TABLE);
@@ -328,11 +372,8 @@ impl Expected {
             }
         } else {
             for column in &lost {
-                connection.execute_batch(&format!(
-                    "ALTER TABLE {SHARED_TABLE} ADD COLUMN {} {}",
-                    column.name, column.declared
-                ))?;
-                repaired.push(format!("column {SHARED_TABLE}.{}", column.name));
+                add(connection, column)?;
+                repaired.push(column.title());
             }
         }
         let unwatched =
@@ -374,18 +415,43 @@ fn objects(connection: &Connection) -> rusqlite::Result<Vec<Object>> {
     objects.collect()
 }
 
-fn columns(connection: &Connection) -> rusqlite::Result<Vec<Column>> {
+/// The columns of those of `objects` that are tables.
+fn columns_of_tables(connection: &Connection, objects: &[Object]) -> rusqlite::Result<Vec<Column>> {
+    let tables = objects.iter().filter(|object| object.kind == "table");
+    let mut all = Vec::new();
+    for table in tables {
+        all.extend(columns(connection, &table.name)?);
+    }
+    Ok(all)
+}
+
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
     let mut statement = connection.prepare(
-        "SELECT name, type || CASE WHEN dflt_value IS NULL THEN '' ELSE ' DEFAULT ' || dflt_value END
-           FROM pragma_table_info('notifications')",
+        "SELECT name, type || CASE WHEN dflt_value IS NULL THEN ''
+                                   WHEN \"notnull\" THEN ' NOT NULL DEFAULT ' || dflt_value
+                                   ELSE ' DEFAULT ' || dflt_value END,
+                pk = 0 AND (NOT \"notnull\" OR dflt_value IS NOT NULL)
+           FROM pragma_table_info(?1)",
     )?;
-    let columns = statement.query_map([], |row| {
+    let columns = statement.query_map([table], |row| {
         Ok(Column {
+            table: table.to_owned(),
             name: row.get(0)?,
             declared: row.get(1)?,
+            addable: row.get(2)?,
         })
     })?;
     columns.collect()
+}
+
+fn add(connection: &Connection, column: &Column) -> rusqlite::Result<()> {
+    let Column {
+        table,
+        name,
+        declared,
+        ..
+    } = column;
+    connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {name} {declared}"))
 }
 
 #[cfg(test)]
@@ -541,6 +607,45 @@ mod tests {
             assert_eq!(kinds(&connection).len(), 2);
             assert_eq!(meta(&connection, "epoch"), epoch);
         }
+    }
+
+    /// Fails when `Expected::of` learns the columns of the shared table alone.
+    #[test]
+    fn columns_of_our_tables_come_back_where_rows_can_do_without() {
+        let connection = migrated();
+        insert(&connection, "before");
+        connection
+            .execute_batch(
+                "INSERT INTO consumers (name, epoch, acknowledged, generation, created_at, updated_at, set_aside)
+                     VALUES ('bell', 'e', 0, 3, '', '', 1);
+                 INSERT INTO set_aside VALUES (1, 1, 1, 1, '', '');
+                 ALTER TABLE consumers DROP COLUMN set_aside;
+                 ALTER TABLE consumers DROP COLUMN watch;
+                 DROP TRIGGER barista_notifications_updated;
+                 ALTER TABLE consumers DROP COLUMN updated_at",
+            )
+            .expect("sql");
+        let expected = Expected::of(NOTIFICATIONS).expect("a schema");
+        let missing = expected.missing(&connection).expect("a look");
+        for name in ["set_aside", "watch", "updated_at"] {
+            let name = format!("column consumers.{name}");
+            assert!(missing.contains(&name), "{missing:?}");
+        }
+        let repaired = restore(&connection);
+        assert!(
+            repaired.contains(&"column consumers.watch".to_owned()),
+            "{repaired:?}"
+        );
+        let sql = "SELECT set_aside, watch FROM consumers";
+        let counted: (i64, i64) = connection
+            .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .expect("a row");
+        assert_eq!(counted, (1, 0));
+        // Nobody can say when the row was changed: the rest is repaired all the same, and this is told.
+        let lost = ["column consumers.updated_at".to_owned()];
+        assert_eq!(expected.missing(&connection).expect("a look"), lost);
+        assert_eq!(expected.unrestorable(&connection).expect("a look"), lost);
+        assert_eq!(restore(&connection), Vec::<String>::new());
     }
 
     #[test]
