@@ -109,7 +109,7 @@ fn say(socket: &Path, bytes: &[u8]) -> Vec<u8> {
     heard
 }
 
-/// Fails when any byte ends a task of the daemon with a panic.
+/// Fails when any byte ends a task of the daemon with a panic: let `field::request_id` panic for a text of odd length.
 #[tokio::test]
 async fn spoilt_conversations_harm_nobody() {
     let count = if is_long() { 50_000 } else { 1_000 };

@@ -128,8 +128,8 @@ async fn make_noise(daemon: &TestDaemon, count: usize) {
     }
 }
 
-/// Fails when `within_bytes` in `domain/feed.rs` lets a follower take more than its bound, when `take_part` in `grpc/stream.rs` renders all that the
-/// follower has, and when each watcher has a queue of its own.
+/// Fails when `feed` in `grpc/stream.rs` gives each watcher a queue of its own, and when no bound in bytes is left: that of a read (`MAX_BYTES` in
+/// `store/sqlite/journal.rs`), of what a follower takes (`domain/feed.rs`), and of a message (`grpc/stream.rs`). One of the three is enough to pass.
 #[tokio::test]
 async fn a_hundred_watchers_in_a_stopped_process_cost_neither_memory_nor_time() {
     // At its end the daemon gives those who do not read time to do so; here that would be time lost.
