@@ -51,7 +51,7 @@ fn conversation() -> Vec<u8> {
         header("content-type", "application/grpc"),
         header("te", "trailers"),
     ];
-    let message = question("From a fuzzer").encode_to_vec();
+    let [(_, message), ..] = messages();
     let mut body = vec![0];
     body.extend(u32::try_from(message.len()).expect("short").to_be_bytes());
     body.extend(message);
@@ -109,7 +109,7 @@ fn say(socket: &Path, bytes: &[u8]) -> Vec<u8> {
     heard
 }
 
-/// Fails when any byte ends a task of the daemon with a panic: let `field::request_id` panic for a text of odd length.
+/// Fails when any byte ends a task of the daemon with a panic: let `field::request_id` unwrap what it parses.
 #[tokio::test]
 async fn spoilt_conversations_harm_nobody() {
     let count = if is_long() { 50_000 } else { 1_000 };
