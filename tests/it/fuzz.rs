@@ -133,29 +133,33 @@ async fn spoilt_conversations_harm_nobody() {
     assert!(!said.contains("panicked"), "{said}");
 }
 
-/// A notification with every field that can be spoilt, and some requests that name one.
-fn messages() -> [(&'static str, Vec<u8>); 8] {
-    const ID: &str = "0190a6c1-7c4e-7d3b-9d1e-2f6a5b8c0d1e";
+const REQUEST_ID: &str = "0190a6c1-7c4e-7d3b-9d1e-2f6a5b8c0d1e";
+
+/// A question with every field that can be spoilt.
+fn full() -> CreateNotificationRequest {
     let option = NotificationOption {
         name: "yes".to_owned(),
         description: "go on".to_owned(),
     };
-    let full = CreateNotificationRequest {
-        request_id: ID.to_owned(),
+    let span = prost_types::Duration {
+        seconds: 60,
+        nanos: 1,
+    };
+    CreateNotificationRequest {
+        request_id: REQUEST_ID.to_owned(),
         context: "{\"a\": [1, null]}".to_owned(),
         tags: vec!["tag".to_owned()],
         options: vec![option],
-        expiration: Some(create_notification_request::Expiration::Ttl(
-            prost_types::Duration {
-                seconds: 60,
-                nanos: 1,
-            },
-        )),
+        expiration: Some(create_notification_request::Expiration::Ttl(span)),
         default_response: "yes".to_owned(),
         ..question("From a fuzzer")
-    };
+    }
+}
+
+/// What methods expect.
+fn messages() -> [(&'static str, Vec<u8>); 8] {
     let batch = BatchCreateNotificationsRequest {
-        requests: vec![full.clone(), question("Another")],
+        requests: vec![full(), question("Another")],
     };
     let list = ListNotificationsRequest {
         page_size: 7,
@@ -167,12 +171,12 @@ fn messages() -> [(&'static str, Vec<u8>); 8] {
         ..ListNotificationsRequest::default()
     };
     let respond = RespondNotificationRequest {
-        request_id: ID.to_owned(),
+        request_id: REQUEST_ID.to_owned(),
         ..answer(1, "yes")
     };
     let consumer = CreateConsumerRequest {
         name: "bell".to_owned(),
-        request_id: ID.to_owned(),
+        request_id: REQUEST_ID.to_owned(),
         ..CreateConsumerRequest::default()
     };
     let acknowledge = AcknowledgeConsumerRequest {
@@ -188,7 +192,7 @@ fn messages() -> [(&'static str, Vec<u8>); 8] {
     [
         (
             "notification.v1.NotificationService/CreateNotification",
-            full.encode_to_vec(),
+            full().encode_to_vec(),
         ),
         (
             "notification.v1.NotificationService/BatchCreateNotifications",
