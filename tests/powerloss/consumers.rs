@@ -166,7 +166,7 @@ impl Story {
         let (created, ()) = tokio::join!(created, self.acknowledge(QUICK, self.head()));
         let id = created.id;
         real::stored(&self.recording, created);
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             real::stored(
                 &self.recording,
                 real::respond(&*self.store, id, "yes").await,

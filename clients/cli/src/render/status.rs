@@ -68,15 +68,7 @@ pub(crate) fn render(
             text::line(&info.epoch)
         ),
     );
-    let more = if status.open_notifications_truncated {
-        " or more"
-    } else {
-        ""
-    };
-    field(
-        "open",
-        format!("{}{more}", count(status.open_notifications, "notification")),
-    );
+    field("open", open(status));
     for hold in held_back(status) {
         field("retention", hold);
     }
@@ -100,6 +92,16 @@ pub(crate) fn render(
         text.push_str(&render_database(database, clock));
     }
     text
+}
+
+/// How many notifications wait for somebody.
+fn open(status: &ServerStatus) -> String {
+    let more = if status.open_notifications_truncated {
+        " or more"
+    } else {
+        ""
+    };
+    format!("{}{more}", count(status.open_notifications, "notification"))
 }
 
 fn render_database(database: &DatabaseStatus, clock: &Clock) -> String {

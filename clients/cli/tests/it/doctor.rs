@@ -538,20 +538,7 @@ fn a_consumer_that_set_something_aside_or_is_too_far_behind_is_told_with_what_he
     home.consumer("bell");
     let healthy = home.run(["doctor", "--json"]).with(0);
     assert_eq!(findings(&healthy, "ok", "consumers").len(), 1, "{healthy}");
-    let aside = home.start([
-        "watch",
-        "--consumer",
-        "aside",
-        "--since",
-        "all",
-        "--exec",
-        "exit 3",
-        "--retries",
-        "0",
-    ]);
-    aside.stderr.until_says("the change is set aside");
-    aside.signal(rustix::process::Signal::TERM);
-    aside.end();
+    home.consumer_with_something_aside("aside");
     for _ in 0..3 {
         home.run(["notify", "Hello"]).with(0);
     }
