@@ -88,6 +88,7 @@ class UserManager:
             # For a systemd this asks for an orderly end of itself and all its units.
             process.send_signal(signal.SIGTERM)
             process.wait(LIMIT)
+        remove_group(self._group)
         self._said = self._log.read_text(errors="replace")
         shutil.rmtree(self._runtime, ignore_errors=True)
 
@@ -109,6 +110,16 @@ class UserManager:
         )
         assert done.returncode == code, f"{command} ended with {done.returncode}:\n{done.stdout}\nsystemd said:\n{self.log()}"
         return done.stdout
+
+
+def remove_group(name: str) -> None:
+    """Removes a control group, and those below it, where the machine shows it."""
+    mounts = (line.split() for line in Path("/proc/mounts").read_text().splitlines())
+    for mount in [fields[1] for fields in mounts if fields[2] == "cgroup2"]:
+        group = Path(mount) / name
+        below = [path for path in group.rglob("*") if path.is_dir()] if group.exists() else []
+        for directory in [*reversed(below), *([group] if group.exists() else [])]:
+            directory.rmdir()
 
 
 _LAST_WORD = """
