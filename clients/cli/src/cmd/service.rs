@@ -33,13 +33,13 @@ pub(crate) enum Service {
 
 /// Write the units barista.service and barista.socket into ~/.config/systemd/user, and enable and start them.
 ///
-/// The service is the baristad beside this program, for one data directory. Again, it brings the units up to date; nothing is written that is current.
+/// The service is the baristad beside this program, for one data directory. Run again, it brings the units up to date.
 #[derive(Debug, Args)]
 pub(crate) struct Install {
     /// Print the units and the commands, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Restart a daemon that runs already, so that it runs as the service, and as the units say now
+    /// Restart a daemon that runs already, so that it runs as the service, as the units say now and from the program that is there now
     #[arg(long)]
     restart: bool,
     /// Replace units that somebody else wrote, or that serve another data directory
@@ -97,14 +97,14 @@ impl Install {
         if let Some(pid) = other {
             end(pid).await?;
         }
-        let is_new = !service.is_active();
-        let outcome = self.activate(!stale.is_empty() && !is_new).await;
+        let was_active = service.is_active();
+        let outcome = self.activate(was_active).await;
         outcome.map_err(|error| error.failure("the service was installed, but does not run"))?;
         drop(lock);
         let state = manager::show(SERVICE)
             .await
             .map_err(|error| error.failure("cannot ask for the service"))?;
-        self.report(app, &stale, is_new, &state);
+        self.report(app, was_active, !stale.is_empty(), &state);
         Ok(Exit::Done)
     }
 
@@ -166,29 +166,30 @@ impl Install {
         Err(Failure::new(Exit::Conflict, CANNOT_INSTALL, why).next(next.to_owned()))
     }
 
-    /// Lets systemd read the units, enables and starts them. `is_changed`: they run already, and say something else now.
-    async fn activate(&self, is_changed: bool) -> Result<(), ManagerError> {
+    /// Lets systemd read the units, enables and starts them; what runs already is stopped before, where that is wanted.
+    async fn activate(&self, was_active: bool) -> Result<(), ManagerError> {
         manager::systemctl(&["daemon-reload"]).await?;
         manager::systemctl(&["enable", SOCKET, SERVICE]).await?;
-        if self.restart && is_changed {
+        if self.restart && was_active {
             manager::stop().await?;
         }
         manager::start().await
     }
 
-    fn report(&self, app: &App, written: &[&Unit], is_new: bool, state: &State) {
+    fn report(&self, app: &App, was_active: bool, is_changed: bool, state: &State) {
         let pid = state
             .pid
             .map_or_else(String::new, |pid| format!(" (process {pid})"));
-        app.output.note(&match (is_new, written.is_empty()) {
-            (true, _) => format!("The daemon{pid} runs as a service, and will be started when you log in."),
-            (false, true) => format!("The service is installed already, and runs{pid}."),
-            (false, false) if self.restart => format!("The service was restarted{pid}."),
-            (false, false) => format!(
+        app.output.note(&match (was_active, self.restart, is_changed) {
+            (false, ..) => {
+                format!("The daemon{pid} runs as a service, and will be started when you log in.")
+            }
+            (true, true, _) => format!("The service was restarted{pid}."),
+            (true, false, false) => format!("The service is installed already, and runs{pid}."),
+            (true, false, true) => format!(
                 "The daemon that runs{pid} is as the units were before. To restart it: barista service install --restart"
             ),
         });
-        // While it runs, what was changed is compared with the files: once they are current, the flag has nothing to see.
         if !lingers() {
             app.output.note(
                 "It ends when you log out. To keep it, and have it started with the machine: loginctl enable-linger",
@@ -316,7 +317,6 @@ impl Uninstall {
 }
 
 impl ServiceStatus {
-    #[expect(clippy::unused_self, reason = "the shape of every command")]
     async fn run(self, app: &App) -> Result<Exit> {
         let what = "cannot tell the status of the service";
         let files = plan::found().await?;
