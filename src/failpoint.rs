@@ -34,9 +34,11 @@ pub(crate) fn reach(name: &str) {
         && point == name
         && times_left.fetch_sub(1, Ordering::SeqCst) == 1
     {
-        while *hangs {
+        if !hangs {
+            std::process::abort();
+        }
+        loop {
             std::thread::park();
         }
-        std::process::abort();
     }
 }

@@ -27,12 +27,16 @@ async fn connect(home: &Home) -> Client {
     soon(Client::connect(options)).await.expect("connected")
 }
 
-/// Waits for `count` signs of life. On a busy machine some may come late; a daemon that is taken for stuck gives none any more.
+/// Waits for `count` signs of life. On a busy machine some may come late; a daemon that is taken for stuck gives none any more, and says that it is.
 async fn signs_of_life(daemon: &Process, count: usize) {
     let mut heard = 0;
-    while heard < count {
+    for _ in 0..10 * count {
         heard += usize::from(daemon.told().await == ALIVE);
+        if heard == count {
+            return;
+        }
     }
+    panic!("only {heard} signs of life: {}", daemon.said());
 }
 
 #[tokio::test]
