@@ -12,7 +12,7 @@ use crate::program::{BARISTAD, Running};
 const SYSTEMCTL: &str = r#"#!/bin/sh
 echo "$*" >>"$HOME/calls"
 case "$*" in
-*show*) printf 'LoadState=%s\nActiveState=inactive\nMainPID=0\n' "$(cat "$HOME/load" 2>/dev/null || echo not-found)" ;;
+*show*) printf 'LoadState=not-found\nActiveState=inactive\nMainPID=0\n' ;;
 *"$(cat "$HOME/refuse" 2>/dev/null || echo nothing)"*) echo 'Failed to do it' >&2; exit 1 ;;
 esac
 "#;
