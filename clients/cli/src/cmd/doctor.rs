@@ -11,6 +11,7 @@ use crate::doctor::{consumers, daemon, directory, fix, integrity, tools};
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::render;
+use crate::service::plan;
 
 /// Look for problems with the configuration, the data directory, the databases, the daemon and other tools, and say what helps.
 ///
@@ -85,6 +86,7 @@ async fn examine(app: &App, depth: Depth) -> Vec<Finding> {
         findings.extend(integrity::examine(client, depth).await);
         findings.extend(consumers::examine(client).await);
     }
+    findings.extend(plan::finding().await);
     findings.extend(tools::examine().await);
     findings
 }
