@@ -21,6 +21,7 @@ use store::{AnalyticsStore, Dimension, ExpensiveQuery, Ingestion, Selection, Sum
 
 /// How far back is looked when nobody says.
 pub const DEFAULT_RANGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 /// The most buckets of one answer.
 pub const MAX_BUCKETS: usize = 1_000;
 /// The most buckets times groups of one answer, so that it fits a message.
@@ -105,6 +106,10 @@ pub struct Health {
     pub ingestion: Ingestion,
     /// How long ago the newest observation began; `None` where there is none.
     pub lag: Option<Duration>,
+    /// What the current hour and the 24 before it add up to.
+    pub last_day: Figures,
+    /// What the current hour adds up to.
+    pub last_hour: Figures,
 }
 
 /// Everything that can be asked.
@@ -267,21 +272,26 @@ impl Analytics {
     ///
     /// Those of a read.
     pub async fn health(&self) -> Result<Health> {
-        let ingestion = self.store.ingestion().await?;
         let now = self.clock.now();
+        let end = end_of_hour(now);
+        let hour = end.before(HOUR);
+        let bounds = vec![hour.before(HOUR * 24), hour, end];
+        let query = query(bounds, Vec::new(), Selection::default());
+        let sums = self.store.sums(query).await?;
+        let (_, last): (Vec<Sum>, Vec<Sum>) = sums.iter().cloned().partition(|sum| sum.bucket == 0);
+        let ingestion = self.store.ingestion().await?;
         Ok(Health {
             ingestion,
             lag: ingestion.newest.map(|newest| now.since(newest)),
+            last_day: total(&sums),
+            last_hour: total(&last),
         })
     }
 
     /// The range that is meant.
     fn range(&self, scope: &Scope) -> Result<Range<Timestamp>> {
-        let end = scope.end.unwrap_or_else(|| {
-            // With the whole hour everything that has happened is in the sums, and no observation has to be read.
-            let hour = self.clock.now().as_micros().div_euclid(HOUR_MICROS) + 1;
-            Timestamp::from_micros(hour * HOUR_MICROS).unwrap_or(Timestamp::MAX)
-        });
+        // With the whole hour everything that has happened is in the sums, and no observation has to be read.
+        let end = scope.end.unwrap_or_else(|| end_of_hour(self.clock.now()));
         let start = scope.start.unwrap_or_else(|| end.before(DEFAULT_RANGE));
         if start < end {
             return Ok(start..end);
@@ -302,6 +312,12 @@ impl Analytics {
         let Range { start, end } = self.range(scope)?;
         Ok(vec![start, end])
     }
+}
+
+/// The end of the hour of UTC that `time` is in.
+fn end_of_hour(time: Timestamp) -> Timestamp {
+    let hour = time.as_micros().div_euclid(HOUR_MICROS) + 1;
+    Timestamp::from_micros(hour * HOUR_MICROS).unwrap_or(Timestamp::MAX)
 }
 
 fn query(bounds: Vec<Timestamp>, group_by: Vec<Dimension>, selection: Selection) -> SumsQuery {

@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod agent;
+mod analytics;
 mod body;
 mod consumer;
 mod deadline;

@@ -66,3 +66,17 @@ pub mod trace {
         tonic::include_proto!("barista.trace.v1");
     }
 }
+
+/// `barista.analytics`.
+pub mod analytics {
+    /// `barista.analytics.v1`.
+    #[expect(
+        unused_qualifications,
+        clippy::allow_attributes,
+        clippy::too_many_lines,
+        reason = "generated; its documentation is in proto/"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("barista.analytics.v1");
+    }
+}

@@ -321,16 +321,30 @@ impl TelemetryStore for SqliteTelemetry {
 #[async_trait]
 impl AnalyticsStore for SqliteTelemetry {
     async fn sums(&self, query: SumsQuery) -> Result<Vec<Sum>> {
+        // Who asks before anything was recorded makes no file.
+        if !self.exists() {
+            return Ok(Vec::new());
+        }
         self.read(move |connection| analytics::sums(connection, &query))
             .await
     }
 
     async fn expensive(&self, query: ExpensiveQuery) -> Result<Vec<Observation>> {
+        if !self.exists() {
+            return Ok(Vec::new());
+        }
         self.read(move |connection| analytics::expensive(connection, &query))
             .await
     }
 
     async fn ingestion(&self) -> Result<Ingestion> {
+        if !self.exists() {
+            return Ok(Ingestion {
+                newest: None,
+                oldest: None,
+                head: 0,
+            });
+        }
         self.read(move |connection| Ok(analytics::ingestion(connection)?))
             .await
     }

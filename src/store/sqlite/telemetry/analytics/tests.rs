@@ -43,7 +43,10 @@ fn every_question_is_answered_from_an_index_without_sorting() {
         (NEWEST, "COVERING INDEX telemetry_observations_start"),
         (OLDEST, "COVERING INDEX telemetry_observations_start"),
         (next_day, "INDEX telemetry_observations_cost (<expr>>?)"),
-        (day, "INDEX telemetry_observations_cost (<expr>=? AND <expr>>?)"),
+        (
+            day,
+            "INDEX telemetry_observations_cost (<expr>=? AND <expr>>?)",
+        ),
     ];
     for (sql, index) in expected {
         let plan = plan(&connection, sql);
