@@ -144,7 +144,7 @@ impl Analytics {
             let rule = format!(
                 "the range has more than {MAX_BUCKETS} of them; ask for larger ones or a shorter range"
             );
-            Error::invalid("bucket", rule)
+            Error::invalid("bucket_size", rule)
         })?;
         let buckets = bounds.len() - 1;
         if buckets.saturating_mul(grouping.limit) > MAX_SERIES {
@@ -233,7 +233,7 @@ impl Analytics {
         let hours = bucket::bounds(&range, BucketSize::Hour, zone, MAX_HEATMAP_HOURS);
         let hours = hours.ok_or_else(|| {
             let rule = format!("must be less than {MAX_HEATMAP_HOURS} hours before the end");
-            Error::invalid("start_time", rule)
+            Error::invalid("scope.start_time", rule)
         })?;
         let query = query(hours.clone(), Vec::new(), scope.selection);
         let mut cells: BTreeMap<Cell, Figures> = BTreeMap::new();
@@ -297,9 +297,9 @@ impl Analytics {
             return Ok(start..end);
         }
         let field = if scope.start.is_some() {
-            "start_time"
+            "scope.start_time"
         } else {
-            "end_time"
+            "scope.end_time"
         };
         Err(Error::invalid(
             field,

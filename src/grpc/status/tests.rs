@@ -187,6 +187,7 @@ fn documented_code(reason: &str) -> Code {
         "NOTIFICATION_CLOSED"
         | "UNKNOWN_CURSOR"
         | "SNAPSHOT_TOO_LARGE"
+        | "QUESTION_TOO_BROAD"
         | "SET_ASIDE_FULL"
         | "BACKUP_RUNNING"
         | "BACKUP_FAILED" => Code::FailedPrecondition,
