@@ -5,7 +5,7 @@ use barista_client::pb::analytics::v1::{
     GetLatencyRequest, GetUsageRequest, ListExpensiveObservationsRequest, ListUnknownModelsRequest,
     Scope,
 };
-use barista_client::{Client, Error};
+use barista_client::{Client, Error, ErrorReason};
 use clap::{Args, ValueEnum};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -134,6 +134,7 @@ fn moment(typed: &str) -> Result<Moment, String> {
 }
 
 /// What was typed, with times and a zone that are settled.
+#[derive(Debug)]
 struct Question {
     stats: Stats,
     scope: Scope,
@@ -208,6 +209,11 @@ impl Stats {
             Some(until) => Some(settled(until, &clock, None)?),
             None => None,
         };
+        if end.is_some_and(|end| end <= start) {
+            let why = "--until must be later than --since";
+            return Err(Failure::usage("there is no such time", why)
+                .next("barista stats --since 14d --until 7d".to_owned()));
+        }
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let scope = Scope {
             start_time: Some(to_wire(start)),
@@ -333,6 +339,7 @@ impl Question {
         let answer = client.get_usage(request).await.map_err(failed)?;
         let sheet = || render::usage_sheet(&answer, by, &self.clock);
         let is_empty = answer.total.unwrap_or_default().observation_count == 0;
+        self.left_out(app, answer.other_group_count);
         self.tell(app, &answer, sheet, || match is_empty {
             true => String::new(),
             false => render::usage(&answer, by, &self.clock),
@@ -348,6 +355,7 @@ impl Question {
         };
         let answer = client.get_latency(request).await.map_err(failed)?;
         let sheet = || render::latency_sheet(&answer, by);
+        self.left_out(app, answer.other_group_count);
         let count = answer.total.as_ref().and_then(|total| total.latency);
         let is_empty = count.unwrap_or_default().count == 0;
         self.tell(app, &answer, sheet, || match is_empty {
@@ -368,6 +376,7 @@ impl Question {
             max_groups: self.stats.limit,
         };
         let answer = client.compare_models(request).await.map_err(failed)?;
+        self.left_out(app, answer.other_group_count);
         let sheet = || render::models_sheet(&answer, &by);
         self.tell(app, &answer, sheet, || match answer.groups[..] {
             [] => String::new(),
@@ -388,6 +397,14 @@ impl Question {
         let answer = client.get_errors(request).await.map_err(failed)?;
         let sheet = || render::errors_sheet(&answer, &by);
         self.tell(app, &answer, sheet, || sheet().table())
+    }
+
+    /// Says how many groups are missing in what is printed.
+    fn left_out(&self, app: &App, groups: i64) {
+        if groups > 0 && !app.output.json {
+            let remark = format!("{groups} more groups are not listed: ask for them with -n.");
+            app.output.note(&remark);
+        }
     }
 
     /// Prints an answer in the form that was asked for. An empty page means that there is nothing.
@@ -418,7 +435,16 @@ fn numbers(by: &[Dimension]) -> Vec<i32> {
 
 #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
 fn failed(error: Error) -> Failure {
-    Failure::call(WHAT, &error)
+    let failure = Failure::call(WHAT, &error);
+    match error.reason() {
+        ErrorReason::QuestionTooBroad => {
+            failure.next("a shorter time, such as --since 1d".to_owned())
+        }
+        ErrorReason::InvalidField => failure.next(
+            "larger buckets (--bucket month), a shorter time, or fewer groups (-n)".to_owned(),
+        ),
+        _ => failure,
+    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,10 @@ pub(crate) struct Cell {
 
 impl Cell {
     /// A cell that looks otherwise to people than to programs.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers are passed as they are"
+    )]
     pub(crate) fn new(shown: impl Into<String>, raw: impl ToString) -> Self {
         Self {
             shown: shown.into(),
@@ -224,9 +228,9 @@ mod tests {
     #[test]
     fn people_see_a_table_and_programs_values() {
         let expected = "\
-MODEL                COST
+MODEL               COST
 opus, \"4\"\\u{1b}[2J   $80  ████████████████████████
--                      $1  ▍
+-                     $1  ▍
 ";
         assert_eq!(strip_str(&sheet().table()).to_string(), expected);
         let csv = "model,cost,calls\n\"opus, \"\"4\"\"\x1b[2J\",80,7\n,1,7\n";

@@ -296,11 +296,7 @@ fn model(group: &ModelFigures) -> Vec<Cell> {
 /// Models, or other groups, with what is missing.
 pub(crate) fn models(models: &CompareModelsResponse, by: &[Dimension]) -> String {
     let total = models.total.as_ref().and_then(|total| total.figures);
-    let mut page = models_sheet(models, by).table();
-    if models.other_group_count > 0 {
-        page.push_str(&format!("and {} more\n", models.other_group_count));
-    }
-    page + &missing(&total.unwrap_or_default())
+    models_sheet(models, by).table() + &missing(&total.unwrap_or_default())
 }
 
 /// What failed.
@@ -386,7 +382,7 @@ pub(crate) fn heatmap(heatmap: &GetHeatmapResponse) -> String {
         .max()
         .unwrap_or(0);
     let heads: String = HOURS.step_by(3).map(|hour| format!("{hour:<9}")).collect();
-    let head = format!("     {}  CALLS", format!("{heads:<72}"));
+    let head = format!("     {heads:<72}  CALLS");
     let mut page = paint(style::HEADING, &head) + "\n";
     for (weekday, day) in (1..).zip(DAYS) {
         let shades: String = HOURS

@@ -1,19 +1,17 @@
 use clap::Parser;
 
 use super::*;
+use crate::args::{Cli, Command};
 use crate::time::tests::noon;
-
-#[derive(Debug, Parser)]
-struct Typed {
-    #[command(flatten)]
-    stats: Stats,
-}
 
 /// From when to when `words` ask, at noon of 1 March 2026, a Sunday.
 fn range(words: &[&str]) -> (String, Option<i64>) {
-    let typed = Typed::try_parse_from([&["stats"], words].concat()).expect("valid");
+    let typed = Cli::try_parse_from([&["barista", "stats"], words].concat()).expect("valid");
+    let Command::Stats(stats) = typed.command else {
+        panic!("another command");
+    };
     let oldest = "2026-02-10T23:30:00Z".parse().ok();
-    let question = typed.stats.settle(noon(), oldest).ok().expect("settled");
+    let question = stats.settle(noon(), oldest).expect("settled");
     let start = question.scope.start_time.as_ref().and_then(convert);
     let start = start.expect("a start").to_string();
     (start, question.scope.end_time.map(|end| end.seconds))
