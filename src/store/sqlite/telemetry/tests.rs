@@ -331,8 +331,9 @@ async fn rate(attributes: &str) -> f64 {
     let draft = |number: i64| {
         let mut draft = span_of_a_call("");
         // Twenty spans to a trace, with ids as random as they are.
-        draft.trace_id = Some(trace(&format!("trace {}", number / 20)));
-        draft.span_id = Some(span(&format!("span {number}")));
+        let spread = |number: i64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed());
+        draft.trace_id = Some(trace(&format!("{:016x}{:016x}", spread(number / 20), 1)));
+        draft.span_id = Some(span(&format!("{:016x}", spread(number + 1))));
         draft.start_time = at(number / 100 - 3_000);
         draft.end_time = Some(at(number / 100 - 3_000 + number % 7));
         draft.labels.agent = format!("agent {}", number % 5);
