@@ -266,10 +266,6 @@ async fn who_asks_first_gets_zeros_and_makes_no_file() {
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_with_its_field() {
     let daemon = TestDaemon::start().await;
-    let good = || GetUsageRequest {
-        scope: scope(),
-        ..GetUsageRequest::default()
-    };
     let reversed = Scope {
         start_time: at(0),
         end_time: at(0),
@@ -279,99 +275,48 @@ async fn what_makes_no_sense_is_refused_with_its_field() {
         start_time: at(-100 * 365 * 24 * HOUR),
         ..Scope::default()
     };
+    let nothing = Scope {
+        kinds: vec![0],
+        ..Scope::default()
+    };
     let model = i32::from(Dimension::Model);
-    let requests = [
+    let hour = i32::from(BucketSize::Hour);
+    type Change = Box<dyn FnOnce(&mut GetUsageRequest)>;
+    let changes: [(&str, Change); 12] = [
         (
             "time_zone",
-            GetUsageRequest {
-                time_zone: "Mars/Olympus".to_owned(),
-                ..good()
-            },
+            Box::new(|r| r.time_zone = "Mars/Olympus".to_owned()),
         ),
         (
             "time_zone",
-            GetUsageRequest {
-                time_zone: "../../etc/passwd".to_owned(),
-                ..good()
-            },
+            Box::new(|r| r.time_zone = "../../etc/passwd".to_owned()),
         ),
         (
             "group_by",
-            GetUsageRequest {
-                group_by: vec![model, model],
-                ..good()
-            },
+            Box::new(move |r| r.group_by = vec![model, model]),
         ),
-        (
-            "group_by[0]",
-            GetUsageRequest {
-                group_by: vec![0],
-                ..good()
-            },
-        ),
-        (
-            "group_by[0]",
-            GetUsageRequest {
-                group_by: vec![99],
-                ..good()
-            },
-        ),
+        ("group_by[0]", Box::new(|r| r.group_by = vec![0])),
+        ("group_by[0]", Box::new(|r| r.group_by = vec![99])),
+        ("max_groups", Box::new(|r| r.max_groups = -1)),
+        ("max_groups", Box::new(|r| r.max_groups = 1_001)),
         (
             "max_groups",
-            GetUsageRequest {
-                max_groups: -1,
-                ..good()
-            },
+            Box::new(move |r| (r.max_groups, r.bucket_size) = (1_000, hour)),
         ),
-        (
-            "max_groups",
-            GetUsageRequest {
-                max_groups: 1_001,
-                ..good()
-            },
-        ),
-        (
-            "max_groups",
-            GetUsageRequest {
-                max_groups: 1_000,
-                bucket_size: BucketSize::Hour.into(),
-                ..good()
-            },
-        ),
+        ("bucket_size", Box::new(|r| r.bucket_size = 99)),
         (
             "bucket_size",
-            GetUsageRequest {
-                bucket_size: 99,
-                ..good()
-            },
+            Box::new(move |r| (r.scope, r.bucket_size) = (Some(long), hour)),
         ),
-        (
-            "bucket_size",
-            GetUsageRequest {
-                scope: Some(long),
-                bucket_size: BucketSize::Day.into(),
-                ..good()
-            },
-        ),
-        (
-            "scope.start_time",
-            GetUsageRequest {
-                scope: Some(reversed),
-                ..good()
-            },
-        ),
-        (
-            "scope.kinds[0]",
-            GetUsageRequest {
-                scope: Some(Scope {
-                    kinds: vec![0],
-                    ..Scope::default()
-                }),
-                ..good()
-            },
-        ),
+        ("scope.start_time", Box::new(|r| r.scope = Some(reversed))),
+        ("scope.kinds[0]", Box::new(|r| r.scope = Some(nothing))),
     ];
-    for (field, request) in requests {
+    for (field, change) in changes {
+        let mut request = GetUsageRequest {
+            scope: scope(),
+            ..GetUsageRequest::default()
+        };
+        change(&mut request);
         let refused = soon(daemon.client().get_usage(request)).await;
         let refused = refused.expect_err(field);
         assert_eq!(refused.reason(), ErrorReason::InvalidField, "{field}");
