@@ -11,5 +11,6 @@ pub mod error;
 pub mod feed;
 pub mod notification;
 pub mod notifications;
+pub mod price;
 pub mod retention;
 pub mod word;
