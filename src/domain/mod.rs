@@ -11,6 +11,8 @@ pub mod error;
 pub mod feed;
 pub mod notification;
 pub mod notifications;
+pub mod observation;
 pub mod price;
 pub mod retention;
+pub mod trace;
 pub mod word;
