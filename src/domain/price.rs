@@ -13,9 +13,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::clock::Timestamp;
+use super::observation::usage::{Computed, Tokens};
 pub use own::{OwnPrice, OwnPriceError};
 pub use parse::ParseError;
-pub use rate::{Unit, Usage};
+pub use rate::Unit;
 pub use table::Table;
 use table::{Place, Selected, When};
 
@@ -38,21 +39,9 @@ pub struct Call<'a> {
     /// When the call was made.
     pub time: Timestamp,
     /// What it used.
-    pub usage: Usage,
+    pub tokens: Tokens,
     /// What else changes prices: `("service_tier", "flex")`, `("processing", "batch")`, `("speed", "fast")`.
     pub properties: &'a [(&'a str, &'a str)],
-}
-
-/// What a call costs, and how that is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Priced {
-    /// Billionths of a dollar, rounded half to even.
-    pub nano_dollars: i64,
-    /// The table: `genai-prices 0.2.3`.
-    pub table_version: String,
-    /// Which of its prices, with what is special about it after blanks: `anthropic/claude-sonnet-4-5`,
-    /// `google/gemini-2.5-pro from 2026-01-01 above 200000`, `openai/gpt-5 service_tier=flex`. There are few different ones.
-    pub rule: String,
 }
 
 /// Why nobody can say what a call costs.
@@ -87,12 +76,14 @@ impl Prices {
         }
     }
 
-    /// What `call` costs.
+    /// What `call` costs, by which table, and by which of its prices, with what is special about that after blanks:
+    /// `anthropic/claude-sonnet-4-5`, `google/gemini-2.5-pro from 2026-01-01 above 200000`, `openai/gpt-5 service_tier=flex`. There are few
+    /// different ones.
     ///
     /// # Errors
     ///
     /// [`Unknown`]: the cost is not known, and must not be taken for zero.
-    pub fn price(&self, call: &Call<'_>) -> Result<Priced, Unknown> {
+    pub fn price(&self, call: &Call<'_>) -> Result<Computed, Unknown> {
         let (table, place) = self.find(call).ok_or(Unknown::Model)?;
         let (provider, model) = table.get(place).ok_or(Unknown::Model)?;
         let properties = if place.is_own { call.properties } else { &[] };
@@ -100,11 +91,11 @@ impl Prices {
         if selected.rates.is_empty() {
             return Err(Unknown::Units);
         }
-        let sum = selected.rates.sum(&call.usage).ok_or(Unknown::Overflow)?;
-        Ok(Priced {
-            nano_dollars: sum.nano_dollars,
-            table_version: table.version().to_owned(),
+        let sum = selected.rates.sum(&call.tokens).ok_or(Unknown::Overflow)?;
+        Ok(Computed {
+            table: table.version().to_owned(),
             rule: rule(&provider.id, &model.id, &selected, sum.above),
+            amount: sum.amount,
         })
     }
 

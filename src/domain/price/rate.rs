@@ -1,5 +1,7 @@
 //! What a model charges for its units, and the sum for a call. Integers only.
 
+use crate::domain::observation::usage::{Amount, NanoDollars, Tokens};
+
 /// Yocto-dollars (10⁻²⁴ dollars) for a unit. The published prices are dollars for a million tokens: picodollars for a token have six
 /// decimals of those, which most prices fit into; some have eighteen, and nothing is rounded before the end.
 type YoctoDollars = u128;
@@ -65,54 +67,18 @@ impl Unit {
     }
 }
 
-/// What one call used. No token is in two of these: cached input is not in `input`, nor is reasoning in `output`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Input tokens that no other field has.
-    pub input: u64,
-    /// Input tokens read from a cache.
-    pub cache_read: u64,
-    /// Input tokens written to a cache for five minutes, or for a time that nobody told.
-    pub cache_write_5m: u64,
-    /// Input tokens written to a cache for an hour.
-    pub cache_write_1h: u64,
-    /// Input tokens of sound that were not cached.
-    pub audio_input: u64,
-    /// Output tokens that no other field has.
-    pub output: u64,
-    /// Output tokens of reasoning.
-    pub reasoning: u64,
-    /// Output tokens of sound.
-    pub audio_output: u64,
-}
-
-impl Usage {
-    /// All input tokens: what decides on the tier. `None` past the largest number.
-    fn all_input(&self) -> Option<u64> {
-        [
-            self.cache_read,
-            self.cache_write_5m,
-            self.cache_write_1h,
-            self.audio_input,
-        ]
-        .into_iter()
-        .try_fold(self.input, u64::checked_add)
-    }
-
-    fn counts(&self) -> [(Unit, u64); 9] {
-        [
-            (Unit::Input, self.input),
-            (Unit::CacheRead, self.cache_read),
-            (Unit::CacheWrite5m, self.cache_write_5m),
-            (Unit::CacheWrite1h, self.cache_write_1h),
-            (Unit::AudioInput, self.audio_input),
-            (Unit::Output, self.output),
-            (Unit::Reasoning, self.reasoning),
-            (Unit::AudioOutput, self.audio_output),
-            (Unit::Request, 1),
-        ]
-    }
-}
+/// The unit of each bucket, in the order of [`Tokens::NAMES`]: the first five are input.
+const UNITS: [Unit; Tokens::BUCKETS] = [
+    Unit::Input,
+    Unit::CacheRead,
+    Unit::CacheWrite5m,
+    Unit::CacheWrite1h,
+    Unit::AudioInput,
+    Unit::Output,
+    Unit::Reasoning,
+    Unit::AudioOutput,
+];
+const INPUTS: usize = 5;
 
 /// The price of one unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,8 +120,8 @@ pub(super) struct Rates(Box<[(Unit, Rate)]>);
 /// What a call costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sum {
-    /// Billionths of a dollar, rounded half to even.
-    pub(super) nano_dollars: i64,
+    /// The cost, each number of it rounded half to even.
+    pub(super) amount: Amount,
     /// The highest tier that was reached: its threshold in input tokens.
     pub(super) above: Option<u64>,
 }
@@ -203,25 +169,44 @@ impl Rates {
         units.find_map(|unit| self.rate(unit))
     }
 
-    /// What `usage` costs; `None` where that is more than any number holds. A unit without a price costs nothing: the embeddings that a
-    /// model returns, say, are not charged for.
-    pub(super) fn sum(&self, usage: &Usage) -> Option<Sum> {
-        let all_input = usage.all_input()?;
-        let mut total: YoctoDollars = 0;
+    /// What a call with these tokens costs; `None` where that is more than any number holds. A unit without a price costs nothing: the
+    /// embeddings that a model returns, say, are not charged for.
+    pub(super) fn sum(&self, tokens: &Tokens) -> Option<Sum> {
+        let all_input = tokens.total_input();
+        let (mut input, mut output) = (0, 0);
         let mut reached = None;
-        for (unit, count) in usage.counts() {
+        for (index, (unit, count)) in UNITS.into_iter().zip(tokens.buckets()).enumerate() {
             if let Some(rate) = self.nearest(unit).filter(|_| count > 0) {
                 let (price, above) = rate.at(all_input);
-                total = total.checked_add(price.checked_mul(count.into())?)?;
+                let side = if index < INPUTS {
+                    &mut input
+                } else {
+                    &mut output
+                };
+                *side = price
+                    .checked_mul(count.into())
+                    .and_then(|cost| cost.checked_add(*side))?;
                 reached = reached.max(above);
             }
         }
-        let nano_dollars = i64::try_from(half_to_even(total, YOCTO_PER_NANO)).ok()?;
+        let request = self
+            .rate(Unit::Request)
+            .map_or(0, |rate| rate.at(all_input).0);
+        let total = request.checked_add(input)?.checked_add(output)?;
         Some(Sum {
-            nano_dollars,
+            amount: Amount {
+                total: nano_dollars(total)?,
+                input: Some(nano_dollars(input)?),
+                output: Some(nano_dollars(output)?),
+            },
             above: reached,
         })
     }
+}
+
+fn nano_dollars(yocto: YoctoDollars) -> Option<NanoDollars> {
+    let rounded = half_to_even(yocto, YOCTO_PER_NANO);
+    i64::try_from(rounded).ok().map(NanoDollars)
 }
 
 /// `number` divided by `divisor`, which is even, rounded to the nearest integer, and where two are as near to the even one.
@@ -249,9 +234,9 @@ fn yocto_dollars(text: &str) -> Option<YoctoDollars> {
 mod tests {
     use super::*;
 
-    fn sum(rates: &str, usage: Usage) -> Option<i64> {
+    fn sum(rates: &str, tokens: Tokens) -> Option<i64> {
         let rates = Rates::parse(rates).expect("rates");
-        rates.sum(&usage).map(|sum| sum.nano_dollars)
+        rates.sum(&tokens).map(|sum| sum.amount.total.0)
     }
 
     #[test]
@@ -268,22 +253,22 @@ mod tests {
             (7, 4),
         ];
         for (input, expected) in cases {
-            let usage = Usage {
+            let usage = Tokens {
                 input,
-                ..Usage::default()
+                ..Tokens::default()
             };
             assert_eq!(sum("i0.0005", usage), Some(expected), "{input}");
         }
-        let just_above = Usage {
+        let just_above = Tokens {
             input: 1,
-            ..Usage::default()
+            ..Tokens::default()
         };
         assert_eq!(sum("i0.000500000000000001", just_above), Some(1));
     }
 
     #[test]
     fn a_unit_without_a_price_has_that_of_the_one_which_includes_it() {
-        let usage = Usage {
+        let usage = Tokens {
             input: 1,
             cache_read: 10,
             cache_write_5m: 100,
@@ -304,11 +289,11 @@ mod tests {
     #[test]
     fn a_tier_counts_for_the_whole_call_and_only_above_its_threshold() {
         let at = |input| {
-            let usage = Usage {
+            let usage = Tokens {
                 input,
                 cache_read: 50,
                 output: 1,
-                ..Usage::default()
+                ..Tokens::default()
             };
             sum("i1>100:2>1000:3 r0 o1>100:10", usage)
         };
@@ -320,16 +305,11 @@ mod tests {
 
     #[test]
     fn what_no_number_holds_has_no_sum() {
-        let usage = Usage {
+        let usage = Tokens {
             input: u64::MAX,
-            ..Usage::default()
+            ..Tokens::default()
         };
         assert_eq!(sum("i1", usage), None);
-        let overflowing = Usage {
-            cache_read: 1,
-            ..usage
-        };
-        assert_eq!(sum("i0", overflowing), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@ use super::rate::Rates;
 use super::*;
 
 /// The golden call: 130,213 input tokens, of which most were cached.
-const GOLDEN: Usage = Usage {
+const GOLDEN: Tokens = Tokens {
     input: 5,
     cache_read: 128_955,
     cache_write_5m: 1_253,
@@ -12,7 +12,7 @@ const GOLDEN: Usage = Usage {
     reasoning: 0,
     audio_output: 0,
 };
-const MILLION_IN: Usage = Usage {
+const MILLION_IN: Tokens = Tokens {
     input: 1_000_000,
     cache_read: 0,
     cache_write_5m: 0,
@@ -28,12 +28,12 @@ fn at(text: &str) -> Timestamp {
     Timestamp::from_micros(time.as_microsecond()).expect("a time")
 }
 
-fn call<'a>(model: &'a str, provider: Option<&'a str>, usage: Usage) -> Call<'a> {
+fn call<'a>(model: &'a str, provider: Option<&'a str>, tokens: Tokens) -> Call<'a> {
     Call {
         model,
         provider,
         time: at("2026-06-01T12:00:00Z"),
-        usage,
+        tokens,
         properties: &[],
     }
 }
@@ -74,16 +74,20 @@ fn the_embedded_table_is_of_the_version_that_the_tests_compare_it_with() {
 fn cached_tokens_are_counted_once() {
     let priced = Prices::default().price(&call("claude-sonnet-4-5", Some("anthropic"), GOLDEN));
     let priced = priced.expect("a price");
-    assert_eq!(priced.nano_dollars, 43_400_250, "$0.0434");
-    assert_eq!(priced.table_version, EMBEDDED.version());
+    assert_eq!(priced.amount.total.0, 43_400_250, "$0.0434");
+    assert_eq!(priced.table, EMBEDDED.version());
     assert!(priced.rule.starts_with("anthropic/claude-sonnet-4-5"));
     // What it would be if the cached tokens, which the emitter has counted as input, were counted again.
-    let twice = Usage {
+    let twice = Tokens {
         input: 5 + 128_955 + 1_253,
         ..GOLDEN
     };
     let base = Rates::parse("i3 r0.3 w3.75 h6 o15").and_then(|rates| rates.sum(&twice));
-    assert_eq!(base.map(|sum| sum.nano_dollars), Some(434_024_250), "$0.434");
+    assert_eq!(
+        base.map(|sum| sum.amount.total.0),
+        Some(434_024_250),
+        "$0.434"
+    );
 }
 
 #[test]
@@ -129,7 +133,7 @@ fn a_price_of_ones_own_lies_above_the_table() {
     ]);
     let cost = |model, provider| {
         let priced = prices.price(&call(model, provider, MILLION_IN));
-        priced.map(|priced| (priced.nano_dollars, priced.table_version, priced.rule))
+        priced.map(|priced| (priced.amount.total.0, priced.table, priced.rule))
     };
     let expected = |dollars: i64, rule: &str| {
         Ok((dollars * 1_000_000_000, "own 1".to_owned(), rule.to_owned()))
@@ -159,7 +163,7 @@ fn a_price_of_ones_own_has_a_history() {
             ..call("m", None, MILLION_IN)
         };
         let priced = prices.price(&call).expect("a price");
-        assert_eq!(priced.nano_dollars, dollars * 1_000_000_000, "{time}");
+        assert_eq!(priced.amount.total.0, dollars * 1_000_000_000, "{time}");
     }
 }
 
@@ -190,7 +194,7 @@ fn a_property_of_the_call_changes_the_price() {
     };
     let usual = cost(&[]);
     let batch = cost(&[("speed", "odd"), ("processing", "batch")]);
-    assert_eq!(usual.nano_dollars, 2 * batch.nano_dollars);
+    assert_eq!(usual.amount.total.0, 2 * batch.amount.total.0);
     assert_eq!(batch.rule, format!("{} processing=batch", usual.rule));
 }
 
