@@ -7,6 +7,7 @@ pub mod change;
 pub mod clock;
 pub mod consumer;
 pub mod consumers;
+pub mod convention;
 pub mod error;
 pub mod feed;
 pub mod notification;

@@ -14,6 +14,7 @@ mod keeping;
 mod layer;
 pub mod metrics;
 mod notification;
+mod otlp;
 pub mod page_token;
 pub mod pb;
 pub mod server;
