@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::clock::Timestamp;
+use super::observation::draft::Draft;
 use super::observation::usage::{Computed, Tokens};
 pub use own::{OwnPrice, OwnPriceError};
 pub use parse::ParseError;
@@ -28,6 +29,18 @@ static EMBEDDED: LazyLock<Arc<Table>> = LazyLock::new(|| {
 const EMBEDDED_TEXT: &str = include_str!("price/genai-prices.txt");
 /// How many pairs of model and provider are remembered. Real ones are few; when names are made up, all are forgotten and memory stays bounded.
 const MAX_REMEMBERED: usize = 1_024;
+
+/// Names of providers in conventions of telemetry, and in the embedded table where that would not find them.
+const ALIASES: [(&str, &str); 8] = [
+    ("x_ai", "x-ai"),
+    ("gcp.gen_ai", "google"),
+    ("azure.ai.inference", "azure"),
+    ("az.ai.inference", "azure"),
+    ("azure.ai.openai", "azure"),
+    ("az.ai.openai", "azure"),
+    ("azure-openai", "azure"),
+    ("moonshot_ai", "moonshotai"),
+];
 
 /// A call of a model, as far as its price depends on it.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +109,28 @@ impl Prices {
             table: table.version().to_owned(),
             rule: rule(&provider.id, &model.id, &selected, sum.above),
             amount: sum.amount,
+        })
+    }
+
+    /// What a report's tokens cost; `None` where it has none that count, or nobody knows. Of its two models the one that answered is looked
+    /// up first.
+    #[must_use]
+    pub fn cost(&self, draft: &Draft, properties: &[(&str, &str)]) -> Option<Computed> {
+        let tokens = draft.tokens.filter(|_| draft.counts)?;
+        let labels = &draft.labels;
+        let alias = ALIASES.iter().find(|(name, _)| *name == labels.provider);
+        let provider = alias.map_or(labels.provider.as_str(), |(_, id)| id);
+        let models = [&labels.model_responded, &labels.model_requested];
+        let mut models = models.into_iter().filter(|model| !model.is_empty());
+        models.find_map(|model| {
+            let call = Call {
+                model,
+                provider: Some(provider).filter(|provider| !provider.is_empty()),
+                time: draft.start_time,
+                tokens,
+                properties,
+            };
+            self.price(&call).ok()
         })
     }
 

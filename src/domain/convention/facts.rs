@@ -12,7 +12,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::observation::Labels;
 use crate::domain::observation::draft::{Draft, MAX_ATTRIBUTES};
 use crate::domain::observation::usage::{Amount, NanoDollars};
-use crate::domain::price::{Call, Prices};
+use crate::domain::price::Prices;
 use crate::domain::trace::TraceFacts;
 
 /// The longest raw attribute that is kept, in bytes.
@@ -209,65 +209,44 @@ fn cost_details(details: &Attributes) -> Option<Amount> {
 
 /// Adds what the tables of prices say, where the draft counts and has tokens.
 pub(super) fn compute_cost(draft: &mut Draft, attributes: &Attributes, prices: &Prices) {
-    let properties: Vec<(&str, Cow<'_, str>)> = table::PRICE_PROPERTIES
-        .iter()
-        .map(|(property, names)| (*property, first(attributes, names)))
-        .filter(|(_, value)| !value.is_empty())
-        .collect();
+    let properties = table::PRICE_PROPERTIES.iter().map(|(property, names)| {
+        let value = first(attributes, names);
+        (*property, value)
+    });
+    let properties: Vec<(&str, Cow<'_, str>)> =
+        properties.filter(|(_, value)| !value.is_empty()).collect();
     let properties: Vec<(&str, &str)> = properties
         .iter()
         .map(|(property, value)| (*property, value.as_ref()))
         .collect();
-    draft.computed_cost = computed(draft, &properties, prices);
+    draft.computed_cost = prices.cost(draft, &properties);
 }
 
-fn computed(
-    draft: &Draft,
-    properties: &[(&str, &str)],
-    prices: &Prices,
-) -> Option<crate::domain::observation::usage::Computed> {
-    let tokens = draft.tokens.filter(|_| draft.counts)?;
-    let named = &draft.labels.provider;
-    let known = table::PROVIDERS.iter().find(|(name, _)| name == named);
-    let provider = known.map_or(named.as_str(), |(_, id)| id);
-    let models = [&draft.labels.model_responded, &draft.labels.model_requested];
-    let mut models = models.into_iter().filter(|model| !model.is_empty());
-    models.find_map(|model| {
-        let call = Call {
-            model,
-            provider: Some(provider).filter(|provider| !provider.is_empty()),
-            time: draft.start_time,
-            tokens,
-            properties,
-        };
-        prices.price(&call).ok()
-    })
-}
-
-/// The raw attributes as they are kept: a JSON object. What is too long is cut, and then left out, the longest first.
+/// The raw attributes as they are kept: a JSON object, in which `resource` and `scope` say who reports. What is too long is cut, and then left
+/// out, the longest first.
 pub(super) fn raw(attributes: Attributes, origin: &Origin) -> String {
-    let mut own = attributes;
-    own.values_mut().for_each(cut);
+    let mut whole = attributes;
+    whole.values_mut().for_each(cut);
     let mut resource = origin.resource.clone();
     resource.retain(|name, _| !name.starts_with(SDK));
     resource.values_mut().for_each(cut);
+    if !resource.is_empty() {
+        whole.entry("resource").or_insert(Value::Object(resource));
+    }
+    if !origin.scope.is_empty() {
+        let scope = json!({ "name": origin.scope, "version": origin.scope_version });
+        whole.entry("scope").or_insert(scope);
+    }
+    let size =
+        |(name, value): (&String, &Value)| (name.len() + value.to_string().len(), name.clone());
+    let mut sizes: Vec<(usize, String)> = whole.iter().map(size).collect();
+    sizes.sort();
     loop {
-        let mut whole = json!({ "attributes": own, "resource": resource });
-        if !origin.scope.is_empty() {
-            whole["scope"] = json!({ "name": origin.scope, "version": origin.scope_version });
-        }
-        let written = whole.to_string().replace("\\u0000", " ");
-        if written.len() <= MAX_ATTRIBUTES {
-            return written;
-        }
-        let all = own
-            .iter()
-            .map(|(name, value)| (value.to_string().len() + name.len(), name));
-        let Some((_, longest)) = all.max() else {
-            return String::new();
+        let written = serde_json::to_string(&whole).unwrap_or_default();
+        match sizes.pop() {
+            Some((_, longest)) if written.len() > MAX_ATTRIBUTES => whole.remove(&longest),
+            _ => return written,
         };
-        let longest = longest.clone();
-        own.remove(&longest);
     }
 }
 

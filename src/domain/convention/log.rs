@@ -19,8 +19,10 @@ pub fn log(log: Log, origin: &Origin, prices: &Prices) -> Option<Draft> {
         .peekable();
     let is_named = named.peek().is_some();
     let event = named.find(|known| {
-        let said = |(name, value)| facts::first(&log.attributes, &[name]) == value;
-        known.only.is_none_or(said)
+        known.only.iter().all(|(name, value)| {
+            let said = facts::first(&log.attributes, &[*name]);
+            !said.is_empty() && (value.is_empty() || said == *value)
+        })
     });
     if is_named && event.is_none() {
         return None;
@@ -50,12 +52,12 @@ pub fn log(log: Log, origin: &Origin, prices: &Prices) -> Option<Draft> {
 /// The name of the event, as the table has it.
 fn event_name(log: &Log, origin: &Origin) -> Option<String> {
     let said = facts::first(&log.attributes, table::EVENT_NAME);
-    let name = if log.event_name.is_empty() {
-        said.as_ref()
-    } else {
+    let name = if said.is_empty() {
         log.event_name.as_str()
+    } else {
+        said.as_ref()
     };
-    if name.is_empty() {
+    if name.is_empty() || name.starts_with(table::NAMELESS_EVENT) {
         return None;
     }
     let (service, prefix) = table::SHORT_NAMES;

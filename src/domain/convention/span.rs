@@ -28,7 +28,7 @@ pub fn span(span: Span, origin: &Origin, prices: &Prices) -> Vec<Draft> {
     draft.labels = facts::labels(&span.name, &attributes, origin);
     draft.counts = counts(kind, &attributes);
     if is_call(kind) {
-        draft.request_id = facts::first(&attributes, table::REQUEST_ID).into_owned();
+        draft.request_id = request_id(&attributes);
         if draft.labels.model_requested.is_empty() {
             draft.labels.model_requested =
                 facts::first(&attributes, table::MODEL_OF_CALL).into_owned();
@@ -48,6 +48,24 @@ pub fn span(span: Span, origin: &Origin, prices: &Prices) -> Vec<Draft> {
     let mut drafts = vec![draft];
     drafts.extend(events);
     drafts
+}
+
+/// What tells this call from others, in whatever trace; empty for nothing.
+fn request_id(attributes: &Attributes) -> String {
+    let said = facts::first(attributes, table::REQUEST_ID);
+    if !said.is_empty() {
+        return said.into_owned();
+    }
+    let mut id = facts::first(attributes, table::RESPONSE_ID).into_owned();
+    if id.is_empty() {
+        let (whole, name) = table::RESPONSE;
+        let response = facts::object(attributes, whole).unwrap_or_default();
+        id = facts::first(&response, &[name]).into_owned();
+    }
+    if id.chars().count() < table::MIN_RESPONSE_ID {
+        id.clear();
+    }
+    id
 }
 
 /// Whether it is one call of a model.

@@ -64,6 +64,13 @@ pub(super) const PROMPT_VERSION: &[&str] = &[
     "llm.prompt_template.version",
 ];
 pub(super) const REQUEST_ID: &[&str] = &["request_id"];
+/// What the provider calls its answer. Some providers' own SDKs report each call, and so does what instruments them, even in traces of their
+/// own: calls with the same answer are one.
+pub(super) const RESPONSE_ID: &[&str] = &["gen_ai.response.id", "ai.response.id"];
+/// Where OpenInference keeps the whole answer, and what that calls itself.
+pub(super) const RESPONSE: (&str, &str) = ("output.value", "id");
+/// The fewest characters of a response id that can be told from others: some local servers number their answers from 0 to 999.
+pub(super) const MIN_RESPONSE_ID: usize = 20;
 /// How the SDKs of OpenTelemetry begin the name of a program that has none.
 pub(super) const NAMELESS_SERVICE: &str = "unknown_service";
 
@@ -144,18 +151,6 @@ pub(super) const PRICE_PROPERTIES: &[(&str, &[&str])] = &[
         ],
     ),
     ("speed", &["speed"]),
-];
-
-/// Names of providers in conventions, and in the table of prices where it would not find them.
-pub(super) const PROVIDERS: &[(&str, &str)] = &[
-    ("x_ai", "x-ai"),
-    ("gcp.gen_ai", "google"),
-    ("azure.ai.inference", "azure"),
-    ("az.ai.inference", "azure"),
-    ("azure.ai.openai", "azure"),
-    ("az.ai.openai", "azure"),
-    ("azure-openai", "azure"),
-    ("moonshot_ai", "moonshotai"),
 ];
 
 // What kind of work it is.
@@ -325,6 +320,7 @@ const GEN_AI: TokenNames = TokenNames {
     ],
     cache_write: &[
         "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_write.input_tokens",
         "gen_ai.usage.cache_creation_input_tokens",
         "gen_ai.usage.details.cache_write_tokens",
     ],
@@ -467,8 +463,8 @@ pub(super) fn usage_bucket(key: &str) -> Option<Bucket> {
 pub(super) struct LogEvent {
     /// The name of the event.
     pub(super) name: &'static str,
-    /// What must stand in an attribute; the other logs with this name are left out.
-    pub(super) only: Option<(&'static str, &'static str)>,
+    /// What must stand in attributes, or `""` where anything may; the other logs with this name are left out.
+    pub(super) only: &'static [(&'static str, &'static str)],
     /// What kind of work it tells of.
     pub(super) kind: Kind,
     /// Whether that failed.
@@ -482,7 +478,7 @@ pub(super) struct LogEvent {
 const fn event(name: &'static str, kind: Kind) -> LogEvent {
     LogEvent {
         name,
-        only: None,
+        only: &[],
         kind,
         is_error: false,
         tokens: None,
@@ -504,8 +500,11 @@ pub(super) const LOGS: &[LogEvent] = &[
     },
     event("claude_code.tool_result", Kind::Tool),
     LogEvent {
-        // The others tell of pieces of an answer: hundreds for each.
-        only: Some(("event.kind", "response.completed")),
+        // The others tell of pieces of an answer, hundreds for each; and that it is complete is told twice, once without tokens.
+        only: &[
+            ("event.kind", "response.completed"),
+            ("output_token_count", ""),
+        ],
         tokens: Some(&CODEX),
         provider: "openai",
         ..event("codex.sse_event", Kind::Generation)
@@ -526,6 +525,8 @@ pub(super) const LOGS: &[LogEvent] = &[
 /// The program whose logs name their events without its own name, and what that is.
 pub(super) const SHORT_NAMES: (&str, &str) = ("claude-code", "claude_code.");
 pub(super) const EVENT_NAME: &[&str] = &["event.name"];
+/// How Rust's libraries begin the name of an event that has none: the rest is a line of their source.
+pub(super) const NAMELESS_EVENT: &str = "event ";
 pub(super) const DURATION_MILLIS: &[&str] = &["duration_ms"];
 pub(super) const TOOL_NAME: &[&str] = &["tool_name", "function_name", "gen_ai.tool.name"];
 pub(super) const SUCCESS: &[&str] = &["success"];
@@ -565,6 +566,7 @@ pub(super) const INPUT: &[&str] = &[
     "tool_arguments",
     "model_request_parameters",
     "prompt",
+    "user_prompt",
     "request_text",
     "tool_parameters",
     "tool_input",
