@@ -6,6 +6,9 @@
 pub mod draft;
 pub mod id;
 pub mod merge;
+pub mod store;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod usage;
 
 use std::collections::BTreeSet;

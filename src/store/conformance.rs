@@ -2,6 +2,7 @@
 
 pub(crate) mod consumer;
 pub(crate) mod retention;
+pub(crate) mod telemetry;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -163,15 +163,14 @@ impl Draft {
             fit_line(name);
         }
         fit_text(&mut self.status_message, MAX_STATUS);
-        for content in [
+        let contents = [
             &mut self.input,
             &mut self.output,
             &mut trace.input,
             &mut trace.output,
-        ] {
-            if let Some(content) = content {
-                fit_text(content, MAX_CONTENT);
-            }
+        ];
+        for content in contents.into_iter().flatten() {
+            fit_text(content, MAX_CONTENT);
         }
         trace.tags = std::mem::take(&mut trace.tags)
             .into_iter()
@@ -440,10 +439,10 @@ fn fit_line(value: &mut String) {
     if value.contains(['\n', '\r', '\0']) {
         *value = value.replace(['\n', '\r', '\0'], " ");
     }
-    if value.len() > MAX_LABEL {
-        if let Some((end, _)) = value.char_indices().nth(MAX_LABEL) {
-            value.truncate(end);
-        }
+    if value.len() > MAX_LABEL
+        && let Some((end, _)) = value.char_indices().nth(MAX_LABEL)
+    {
+        value.truncate(end);
     }
 }
 

@@ -210,3 +210,6 @@ fn join_attributes(mine: &mut Attributes, theirs: &Attributes) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

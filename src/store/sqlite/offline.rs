@@ -7,11 +7,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::backup::{close_log, copy_pages, digest, open_copy};
 use super::connection::{file_uri, open_writer};
+use super::contents::{Contents, NOTIFICATIONS};
 use super::failure::OpenError;
 use super::integrity::{Look, Seen, examine};
-use super::journal;
 use super::retention::pragma;
-use super::schema::{NOTIFICATIONS, version, version_number};
+use super::schema::version;
 use crate::data_dir::{BackupFile, DatabasePath};
 use crate::domain::admin::{IntegrityDepth, IntegrityKind};
 use crate::domain::clock::Timestamp;
@@ -24,6 +24,8 @@ const CACHE_KIB: u32 = 8192;
 /// What a backup is like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupContents {
+    /// The name of the file that it is a copy of.
+    pub database: &'static str,
     /// What is wrong with it, each in one line; it is sound when there is nothing.
     pub problems: Vec<String>,
     /// Its size, in bytes.
@@ -59,6 +61,7 @@ pub struct GivenOut {
 pub fn examine_backup(file: &BackupFile, now: Timestamp) -> std::io::Result<BackupContents> {
     let (size, sha256) = digest(file.path())?;
     let mut contents = BackupContents {
+        database: NOTIFICATIONS.file,
         problems: Vec::new(),
         size,
         sha256,
@@ -82,7 +85,10 @@ fn look_into(
     contents: &mut BackupContents,
 ) -> rusqlite::Result<()> {
     let connection = open_unchanging(file)?;
+    let kept = Contents::recognize(&connection)?;
+    contents.database = kept.file;
     let look = Look {
+        contents: kept,
         depth: IntegrityDepth::Full,
         limit: LIMIT,
         now,
@@ -99,16 +105,17 @@ fn look_into(
         contents.problems.push(text.to_owned());
         return Ok(());
     }
-    contents.sequence = journal::last(&connection)?;
+    contents.sequence = (kept.last)(&connection)?;
     contents.epoch = connection.query_row(
         "SELECT value FROM barista_meta WHERE key = 'epoch'",
         [],
         |row| row.get(0),
     )?;
+    if kept.shared.is_none() {
+        return Ok(());
+    }
     contents.notifications = pragma(&connection, "SELECT count(*) FROM notifications")?;
-    if contents.schema_version >= 2
-        && contents.schema_version <= version_number(NOTIFICATIONS.len())
-    {
+    if contents.schema_version >= 2 && contents.schema_version <= kept.version() {
         let mut statement = connection.prepare("SELECT name FROM consumers ORDER BY name")?;
         let names = statement.query_map([], |row| row.get(0))?;
         contents.consumers = names.collect::<Result<_, _>>()?;

@@ -4,52 +4,20 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use super::contents::{Contents, Shared};
 use super::failure::OpenError;
-use super::reconcile;
 use crate::failpoint::failpoint;
 
-/// The migrations of the notifications' file, in order. A released one never changes: append.
-pub(super) const NOTIFICATIONS: &[&str] = &[
-    include_str!("migrations/notifications/0001_journal.sql"),
-    include_str!("migrations/notifications/0002_consumers.sql"),
-    include_str!("migrations/notifications/0003_owner.sql"),
-    include_str!("migrations/notifications/0004_watches.sql"),
-];
-
-/// The table of the changes.
-const JOURNAL: &str = "changes";
-/// What somebody may have deleted from the daemon's own table, as the migrations put it there: the version apart, which cannot be guessed.
-const SEED: &str = "INSERT OR IGNORE INTO barista_meta (key, value) VALUES
-    ('epoch', lower(hex(randomblob(16)))),
-    ('known_id', (SELECT coalesce(max(notification_id), 0) FROM changes)),
-    ('heartbeat', 0),
-    ('consumer_generation', (SELECT coalesce(max(max(generation, watch)), 0) FROM consumers))";
-
-/// The table that direct tooling may rebuild.
-const SHARED_TABLE: &str = "notifications";
-/// What it has had ever since: the first migration and its triggers build on these.
-const LEGACY_COLUMNS: [&str; 10] = [
-    "id",
-    "type",
-    "priority",
-    "title",
-    "message",
-    "context",
-    "status",
-    "user_response",
-    "created_at",
-    "updated_at",
-];
-/// How a migration adds a column to it: one line for each.
+/// How a migration adds a column to the table that direct tooling shares: one line for each.
 const ADD_COLUMN: &str = "ALTER TABLE notifications ADD COLUMN ";
 
 /// Brings the file behind `connection` to the newest version, in one transaction. Returns that version.
 pub(super) fn migrate(
     connection: &mut Connection,
     path: &Path,
-    migrations: &[&str],
+    contents: &'static Contents,
 ) -> Result<i64, OpenError> {
-    let known = version_number(migrations.len());
+    let known = contents.version();
     let found = version(connection).map_err(|source| OpenError::of(path, source))?;
     if found > known {
         return Err(OpenError::FromTheFuture {
@@ -61,13 +29,14 @@ pub(super) fn migrate(
     if found == known {
         return Ok(known);
     }
-    if lost_version(connection, found).map_err(|source| OpenError::of(path, source))? {
+    if lost_version(connection, contents, found).map_err(|source| OpenError::of(path, source))? {
         return Err(OpenError::Damaged {
             file: path.display().to_string(),
             finding: VERSION_LOST.to_owned(),
         });
     }
-    let foreign = foreign(connection, found).map_err(|source| OpenError::of(path, source))?;
+    let foreign =
+        foreign(connection, contents, found).map_err(|source| OpenError::of(path, source))?;
     if let Some(foreign) = foreign {
         let file = path.display().to_string();
         return Err(OpenError::Foreign { file, foreign });
@@ -77,10 +46,10 @@ pub(super) fn migrate(
         // Read again inside the transaction: another process may have upgraded meanwhile.
         let done = usize::try_from(version(&transaction)?).unwrap_or(0);
         if done == 0 {
-            drop_copied(&transaction)?;
+            (contents.adopt)(&transaction)?;
         }
-        for migration in migrations.iter().skip(done) {
-            transaction.execute_batch(&without_present(&transaction, migration)?)?;
+        for migration in contents.migrations.iter().skip(done) {
+            transaction.execute_batch(&without_present(&transaction, contents, migration)?)?;
         }
         transaction.execute(
             "INSERT OR REPLACE INTO barista_meta (key, value) VALUES ('schema_version', ?1)",
@@ -104,25 +73,33 @@ pub(super) fn migrate(
 
 /// What is wrong with the shared table of a file in which we have not been: the table of another program that happens to have its name. `None` where it
 /// is missing, or like ours.
-pub(super) fn foreign(connection: &Connection, version: i64) -> rusqlite::Result<Option<String>> {
-    let present = columns(connection)?;
+pub(super) fn foreign(
+    connection: &Connection,
+    contents: &Contents,
+    version: i64,
+) -> rusqlite::Result<Option<String>> {
+    let Some(shared) = &contents.shared else {
+        return Ok(None);
+    };
+    let present = columns(connection, shared.table)?;
     if version > 0 || present.is_empty() {
         return Ok(None);
     }
     let lacks = |name: &&&str| present.iter().all(|column| column.name != ***name);
-    let missing: Vec<&str> = LEGACY_COLUMNS.iter().filter(lacks).copied().collect();
+    let missing: Vec<&str> = shared.columns.iter().filter(lacks).copied().collect();
     Ok((!missing.is_empty()).then(|| {
         let (columns, are) = match missing.len() {
             1 => ("column", "is"),
             _ => ("columns", "are"),
         };
         let missing = missing.join(", ");
-        format!("a table `{SHARED_TABLE}` that is not Barista's: {columns} {missing} {are} missing")
+        let table = shared.table;
+        format!("a table `{table}` that is not Barista's: {columns} {missing} {are} missing")
     }))
 }
 
 /// Drops our indexes and triggers from a file that we have not been in: they came with a table that was copied alone.
-fn drop_copied(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn drop_copied(connection: &Connection) -> rusqlite::Result<()> {
     for Object { kind, name, .. } in objects(connection)? {
         let ours = match kind.as_str() {
             "index" => name.starts_with("idx_barista_"),
@@ -138,8 +115,15 @@ fn drop_copied(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// `migration` without the columns that the shared table has already, where it was copied alone.
-fn without_present(connection: &Connection, migration: &str) -> rusqlite::Result<String> {
-    let present = columns(connection)?;
+fn without_present(
+    connection: &Connection,
+    contents: &Contents,
+    migration: &str,
+) -> rusqlite::Result<String> {
+    let Some(shared) = &contents.shared else {
+        return Ok(migration.to_owned());
+    };
+    let present = columns(connection, shared.table)?;
     let adds_present = |line: &&str| {
         line.strip_prefix(ADD_COLUMN)
             .and_then(|column| column.split(' ').next())
@@ -150,10 +134,6 @@ fn without_present(connection: &Connection, migration: &str) -> rusqlite::Result
         .filter(|line| !adds_present(line))
         .collect();
     Ok(lines.join("\n"))
-}
-
-pub(super) fn version_number(migrations: usize) -> i64 {
-    i64::try_from(migrations).unwrap_or(i64::MAX)
 }
 
 /// The version of the schema; 0 for a file without one. It is kept in a table of ours: `user_version` is lost when somebody dumps a
@@ -184,10 +164,13 @@ pub(super) const VERSION_LOST: &str =
     "what the daemon kept about it, in the table barista_meta, is gone";
 
 /// Whether a file without a version, as `found` says, has a journal of ours all the same: then nobody knows which version it had.
-pub(super) fn lost_version(connection: &Connection, found: i64) -> rusqlite::Result<bool> {
-    let journal =
-        "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = 'idx_changes_notification'";
-    Ok(found == 0 && connection.prepare(journal)?.exists([])?)
+pub(super) fn lost_version(
+    connection: &Connection,
+    contents: &Contents,
+    found: i64,
+) -> rusqlite::Result<bool> {
+    let journal = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?1";
+    Ok(found == 0 && connection.prepare(journal)?.exists([contents.telltale])?)
 }
 
 /// One trigger, index or table, as `sqlite_master` has it.
@@ -200,6 +183,7 @@ struct Object {
 
 /// What the schema should contain.
 pub(super) struct Expected {
+    contents: &'static Contents,
     objects: Vec<Object>,
     columns: Vec<Column>,
     loss: Loss,
@@ -221,15 +205,20 @@ struct Column {
 }
 
 impl Expected {
-    /// Learns what `migrations` make, by running them on an empty database in memory.
-    pub(super) fn of(migrations: &[&str]) -> rusqlite::Result<Self> {
+    /// Learns what the migrations of `contents` make, by running them on an empty database in memory.
+    pub(super) fn of(contents: &'static Contents) -> rusqlite::Result<Self> {
         let connection = Connection::open_in_memory()?;
-        for migration in migrations {
+        for migration in contents.migrations {
             connection.execute_batch(migration)?;
         }
+        let columns = match &contents.shared {
+            Some(shared) => columns(&connection, shared.table)?,
+            None => Vec::new(),
+        };
         Ok(Self {
+            contents,
             objects: objects(&connection)?,
-            columns: columns(&connection)?,
+            columns,
             loss: Loss::BeginAnew,
         })
     }
@@ -246,7 +235,12 @@ impl Expected {
     /// that another tool declared differently still serves.
     pub(super) fn missing(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
         let present = objects(connection)?;
-        let found = columns(connection)?;
+        let shared = self
+            .contents
+            .shared
+            .as_ref()
+            .map_or("", |shared| shared.table);
+        let found = columns(connection, shared)?;
         let serves = |object: &&Object| match object.kind.as_str() {
             "table" => present
                 .iter()
@@ -259,7 +253,7 @@ impl Expected {
             .columns
             .iter()
             .filter(|c| found.iter().all(|f| f.name != c.name))
-            .map(|column| format!("column {SHARED_TABLE}.{}", column.name));
+            .map(|column| format!("column {shared}.{}", column.name));
         Ok(objects.chain(lost).collect())
     }
 
@@ -271,43 +265,78 @@ impl Expected {
     /// Where the journal is lost while it is in use, too.
     pub(super) fn restore(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
         let mut repaired = self.restore_own_tables(connection)?;
-        repaired.extend(self.restore_shared(connection)?);
+        let rest = match &self.contents.shared {
+            Some(shared) => self.restore_shared(connection, shared)?,
+            None => self.restore_derived(connection)?,
+        };
+        repaired.extend(rest);
         Ok(repaired)
+    }
+
+    /// Of which database.
+    pub(super) fn contents(&self) -> &'static Contents {
+        self.contents
     }
 
     /// Puts back the tables that are the daemon's alone, and what its own keeping of them must never be without.
     fn restore_own_tables(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
         let present = objects(connection)?;
         let is_there = |name: &str| present.iter().any(|o| o.kind == "table" && o.name == name);
+        let shared = self
+            .contents
+            .shared
+            .as_ref()
+            .map_or("", |shared| shared.table);
         let lost = self.objects.iter().filter(|object| {
-            object.kind == "table" && object.name != SHARED_TABLE && !is_there(&object.name)
+            object.kind == "table" && object.name != shared && !is_there(&object.name)
         });
         let mut repaired = Vec::new();
         for table in lost {
-            if table.name == JOURNAL && self.loss == Loss::Refuse {
+            if table.name == self.contents.journal && self.loss == Loss::Refuse {
                 let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-                let text = "its journal, the table changes, is gone: put it back, restore a backup, or restart the daemon to go on with an empty one";
-                return Err(rusqlite::Error::SqliteFailure(code, Some(text.to_owned())));
+                let text = format!(
+                    "its journal, the table {}, is gone: put it back, restore a backup, or restart the daemon to go on with an empty one",
+                    table.name
+                );
+                return Err(rusqlite::Error::SqliteFailure(code, Some(text)));
             }
             connection.execute_batch(&table.sql)?;
             repaired.push(format!("table {}", table.name));
-            if table.name == JOURNAL {
+            if table.name == self.contents.journal {
                 // The sequences begin again: a place in the lost journal is none in this one.
                 connection.execute_batch("DELETE FROM barista_meta WHERE key = 'epoch'")?;
             }
         }
-        connection.execute_batch(SEED)?;
+        connection.execute_batch(self.contents.seed)?;
         Ok(repaired)
     }
 
-    fn restore_shared(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    /// Puts back what has no rows of its own: views and indexes.
+    fn restore_derived(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+        let present = objects(connection)?;
+        let derived = |object: &&Object| object.kind != "table" && !present.contains(object);
+        let mut repaired = Vec::new();
+        for object in self.objects.iter().filter(derived) {
+            let Object { kind, name, sql } = object;
+            connection.execute_batch(&format!("DROP {kind} IF EXISTS {name}; {sql}"))?;
+            repaired.push(format!("{kind} {name}"));
+        }
+        Ok(repaired)
+    }
+
+    fn restore_shared(
+        &self,
+        connection: &Connection,
+        shared: &Shared,
+    ) -> rusqlite::Result<Vec<String>> {
+        let table_name = shared.table;
         let present = objects(connection)?;
         let missing: Vec<&Object> = self
             .objects
             .iter()
             .filter(|object| !present.contains(object))
             .collect();
-        let found = columns(connection)?;
+        let found = columns(connection, table_name)?;
         let lost: Vec<&Column> = self
             .columns
             .iter()
@@ -315,13 +344,13 @@ impl Expected {
             .collect();
         let has_table = present
             .iter()
-            .any(|o| o.kind == "table" && o.name == SHARED_TABLE);
+            .any(|o| o.kind == "table" && o.name == table_name);
         let mut repaired = Vec::new();
         if !has_table {
             for table in self
                 .objects
                 .iter()
-                .filter(|o| o.kind == "table" && o.name == SHARED_TABLE)
+                .filter(|o| o.kind == "table" && o.name == table_name)
             {
                 connection.execute_batch(&table.sql)?;
                 repaired.push(format!("table {}", table.name));
@@ -329,10 +358,10 @@ impl Expected {
         } else {
             for column in &lost {
                 connection.execute_batch(&format!(
-                    "ALTER TABLE {SHARED_TABLE} ADD COLUMN {} {}",
+                    "ALTER TABLE {table_name} ADD COLUMN {} {}",
                     column.name, column.declared
                 ))?;
-                repaired.push(format!("column {SHARED_TABLE}.{}", column.name));
+                repaired.push(format!("column {table_name}.{}", column.name));
             }
         }
         let unwatched =
@@ -342,7 +371,7 @@ impl Expected {
         }
         if unwatched {
             let lost: Vec<&str> = lost.iter().map(|column| column.name.as_str()).collect();
-            reconcile::reconcile(connection, &lost)?;
+            (shared.reconcile)(connection, &lost)?;
         }
         for object in missing {
             // A table of ours that another tool declared differently still serves; only what is missing is made.
@@ -374,12 +403,12 @@ fn objects(connection: &Connection) -> rusqlite::Result<Vec<Object>> {
     objects.collect()
 }
 
-fn columns(connection: &Connection) -> rusqlite::Result<Vec<Column>> {
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
     let mut statement = connection.prepare(
         "SELECT name, type || CASE WHEN dflt_value IS NULL THEN '' ELSE ' DEFAULT ' || dflt_value END
-           FROM pragma_table_info('notifications')",
+           FROM pragma_table_info(?1)",
     )?;
-    let columns = statement.query_map([], |row| {
+    let columns = statement.query_map([table], |row| {
         Ok(Column {
             name: row.get(0)?,
             declared: row.get(1)?,
@@ -390,13 +419,14 @@ fn columns(connection: &Connection) -> rusqlite::Result<Vec<Column>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::contents::NOTIFICATIONS;
     use super::*;
 
-    const NEWEST: i64 = NOTIFICATIONS.len() as i64;
+    const NEWEST: i64 = NOTIFICATIONS.migrations.len() as i64;
 
     fn migrated() -> Connection {
         let mut connection = Connection::open_in_memory().expect("a database");
-        migrate(&mut connection, Path::new("test"), NOTIFICATIONS).expect("a schema");
+        migrate(&mut connection, Path::new("test"), &NOTIFICATIONS).expect("a schema");
         connection
     }
 
@@ -428,7 +458,7 @@ mod tests {
     }
 
     fn restore(connection: &Connection) -> Vec<String> {
-        Expected::of(NOTIFICATIONS)
+        Expected::of(&NOTIFICATIONS)
             .expect("a schema")
             .restore(connection)
             .expect("a repair")
@@ -444,7 +474,7 @@ mod tests {
     fn a_second_migration_does_nothing() {
         let mut connection = migrated();
         assert!(matches!(
-            migrate(&mut connection, Path::new("test"), NOTIFICATIONS),
+            migrate(&mut connection, Path::new("test"), &NOTIFICATIONS),
             Ok(NEWEST)
         ));
     }
@@ -458,7 +488,7 @@ mod tests {
                 [],
             )
             .expect("an update");
-        let refused = migrate(&mut connection, Path::new("test"), NOTIFICATIONS);
+        let refused = migrate(&mut connection, Path::new("test"), &NOTIFICATIONS);
         assert!(matches!(
             refused,
             Err(OpenError::FromTheFuture {
@@ -475,7 +505,8 @@ mod tests {
         connection
             .execute_batch("CREATE TABLE notifications (id, priority, title, message, context, status, user_response, created_at, updated_at)")
             .expect("a table");
-        let refused = migrate(&mut connection, Path::new("f"), NOTIFICATIONS).expect_err("refused");
+        let refused =
+            migrate(&mut connection, Path::new("f"), &NOTIFICATIONS).expect_err("refused");
         let said = refused.to_string();
         assert!(
             said.starts_with(
@@ -492,7 +523,7 @@ mod tests {
             .execute_batch("CREATE TABLE change_contents (mine)")
             .expect("a table");
         let before = objects(&connection).expect("a schema");
-        let refused = migrate(&mut connection, Path::new("test"), NOTIFICATIONS);
+        let refused = migrate(&mut connection, Path::new("test"), &NOTIFICATIONS);
         assert!(
             matches!(refused, Err(OpenError::Upgrade { .. })),
             "{refused:?}"
@@ -512,7 +543,7 @@ mod tests {
             copy.execute_batch(&object.sql).expect("a copy");
         }
         assert!(matches!(
-            migrate(&mut copy, Path::new("test"), NOTIFICATIONS),
+            migrate(&mut copy, Path::new("test"), &NOTIFICATIONS),
             Ok(NEWEST)
         ));
         insert(&copy, "new");
@@ -551,7 +582,7 @@ mod tests {
         connection
             .execute_batch("DROP TABLE changes")
             .expect("a drop");
-        let in_use = Expected::of(NOTIFICATIONS)
+        let in_use = Expected::of(&NOTIFICATIONS)
             .expect("a schema")
             .of_a_journal_in_use();
         let refused = in_use.restore(&connection).expect_err("it is in use");
@@ -589,7 +620,7 @@ mod tests {
         connection
             .execute_batch("DROP TABLE barista_meta")
             .expect("a drop");
-        let refused = migrate(&mut connection, Path::new("test"), NOTIFICATIONS);
+        let refused = migrate(&mut connection, Path::new("test"), &NOTIFICATIONS);
         assert!(
             matches!(&refused, Err(OpenError::Damaged { finding, .. }) if finding == VERSION_LOST),
             "{refused:?}"
@@ -644,11 +675,11 @@ mod tests {
             )
             .expect("a table");
         insert(&connection, "old");
-        migrate(&mut connection, Path::new("test"), NOTIFICATIONS).expect("a schema");
+        migrate(&mut connection, Path::new("test"), &NOTIFICATIONS).expect("a schema");
         connection
             .execute_batch("DROP TRIGGER barista_notifications_inserted")
             .expect("a drop");
-        let expected = Expected::of(NOTIFICATIONS).expect("a schema");
+        let expected = Expected::of(&NOTIFICATIONS).expect("a schema");
         let missing = expected.missing(&connection).expect("a look");
         assert_eq!(missing, ["trigger barista_notifications_inserted"]);
         assert_eq!(restore(&connection), missing);
