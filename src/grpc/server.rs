@@ -16,7 +16,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::admin::{self, ServerIdentity};
-use super::layer::{AgentDoor, BorderLayer};
+use super::layer::{AgentDoor, BorderLayer, Exports};
 use super::metrics::Metrics;
 use super::pb::DESCRIPTOR_SET;
 use super::pb::admin::v1::admin_service_server::{self, AdminServiceServer};
@@ -63,6 +63,10 @@ pub struct Limits {
     pub waiters: usize,
     /// How many calls of agents are served at a time, waits and watches among them: agents must not use up what people need.
     pub agent_calls: usize,
+    /// The largest request that sends telemetry, in bytes, unpacked.
+    pub export_bytes: usize,
+    /// How many such requests are read at a time through each door.
+    pub exports: usize,
     /// Whether agents may set a default response.
     pub agent_defaults: bool,
 }
@@ -77,6 +81,8 @@ impl Default for Limits {
             watchers: 2_048,
             waiters: 8_192,
             agent_calls: 256,
+            export_bytes: 64 * 1024 * 1024,
+            exports: 8,
             agent_defaults: false,
         }
     }
@@ -137,6 +143,7 @@ where
         rpcs: rpcs.clone(),
         drain: drain.clone(),
         agents: AgentDoor::new(limits.agent_calls),
+        exports: Exports::new(limits.exports),
         counts: Arc::clone(&metrics.rpcs),
     };
     let routes = routes(metrics, &limits, &health, &rpcs, &stop)?;

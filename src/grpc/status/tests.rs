@@ -181,9 +181,7 @@ fn documented_code(reason: &str) -> Code {
         | "CONSUMER_NOT_FOUND"
         | "SET_ASIDE_EVENT_NOT_FOUND"
         | "OBSERVATION_NOT_FOUND"
-        | "TRACE_NOT_FOUND" => {
-            Code::NotFound
-        }
+        | "TRACE_NOT_FOUND" => Code::NotFound,
         "NOTIFICATION_CLOSED"
         | "UNKNOWN_CURSOR"
         | "SNAPSHOT_TOO_LARGE"
