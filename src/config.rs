@@ -34,6 +34,8 @@ pub struct Config {
     pub consumers: Consumers,
     /// How long what is kept.
     pub retention: Retention,
+    /// Traces, and what they cost.
+    pub telemetry: Telemetry,
     /// Numbers for Prometheus.
     pub metrics: Metrics,
     /// What is logged, where, and how much of it is kept.
@@ -240,6 +242,27 @@ impl Default for Retention {
 
 /// The least that [`Retention::closed_max_age`] may be: request ids are remembered for as long, in the notifications that they made.
 const LEAST_CLOSED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Traces, and what they cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// How much is kept of what goes into models, and comes out.
+    pub content: Content,
+}
+
+/// How much is kept of what goes into models, and comes out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// Nothing.
+    #[default]
+    Off,
+    /// The beginning.
+    Truncated,
+    /// All.
+    Full,
+}
 
 /// Numbers for Prometheus.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

@@ -252,6 +252,13 @@ pub const KEYS: &[Key] = &[
         "How often what is no longer kept is removed.",
     ),
     Key::new(
+        "telemetry",
+        "content",
+        r#""off""#,
+        "What is kept of prompts, answers and the arguments of tools: off (nothing), truncated (the first 2 KiB of each) or full. What looks like a \
+         secret is never kept.",
+    ),
+    Key::new(
         "metrics",
         "listen",
         r#""""#,

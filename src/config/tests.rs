@@ -85,6 +85,7 @@ fn the_table_has_every_field_of_the_structs() {
         "storage",
         "consumers",
         "retention",
+        "telemetry",
         "metrics",
         "log",
     ] {
@@ -179,6 +180,7 @@ fn every_key_is_set_by_its_variable() {
         ("retention.journal_max_events", "7"),
         ("retention.closed_max_age", "70h"),
         ("retention.interval", "7s"),
+        ("telemetry.content", "full"),
         ("metrics.listen", "127.0.0.1:9464"),
         ("log.format", "json"),
         ("log.level", "barista=debug"),

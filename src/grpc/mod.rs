@@ -14,6 +14,7 @@ mod keeping;
 mod layer;
 pub mod metrics;
 mod notification;
+mod observation;
 mod otlp;
 pub mod page_token;
 pub mod pb;
@@ -23,4 +24,5 @@ mod status;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod write;

@@ -28,7 +28,6 @@ use tally::Tally;
 #[derive(Clone)]
 pub(super) struct Handler {
     pub(super) traces: Arc<Traces>,
-    pub(super) prices: Arc<Prices>,
     /// Where writes run.
     pub(super) tasks: TaskTracker,
 }
@@ -42,9 +41,9 @@ impl trace_pb::trace_service_server::TraceService for Handler {
         request: Request<trace_pb::ExportTraceServiceRequest>,
     ) -> Reply<trace_pb::ExportTraceServiceResponse> {
         let deadline = deadline::of_work(&request);
-        let (traces, prices) = (Arc::clone(&self.traces), Arc::clone(&self.prices));
+        let traces = Arc::clone(&self.traces);
         let work = async move {
-            let read = spans(request.into_inner(), &prices);
+            let read = spans(request.into_inner(), traces.prices());
             record(&traces, read, deadline).await
         };
         let tally = write::detached(&self.tasks, work).await?;
@@ -68,9 +67,9 @@ impl logs_pb::logs_service_server::LogsService for Handler {
         request: Request<logs_pb::ExportLogsServiceRequest>,
     ) -> Reply<logs_pb::ExportLogsServiceResponse> {
         let deadline = deadline::of_work(&request);
-        let (traces, prices) = (Arc::clone(&self.traces), Arc::clone(&self.prices));
+        let traces = Arc::clone(&self.traces);
         let work = async move {
-            let read = logs(request.into_inner(), &prices);
+            let read = logs(request.into_inner(), traces.prices());
             record(&traces, read, deadline).await
         };
         let tally = write::detached(&self.tasks, work).await?;

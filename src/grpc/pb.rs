@@ -53,6 +53,20 @@ pub mod error {
     }
 }
 
+/// `barista.trace`.
+pub mod trace {
+    /// `barista.trace.v1`.
+    #[expect(
+        unused_qualifications,
+        clippy::allow_attributes,
+        clippy::too_many_lines,
+        reason = "generated; its documentation is in proto/"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("barista.trace.v1");
+    }
+}
+
 /// `opentelemetry.proto`: the OpenTelemetry protocol.
 pub mod opentelemetry {
     /// `opentelemetry.proto`.

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
@@ -22,14 +23,25 @@ use super::pb::DESCRIPTOR_SET;
 use super::pb::admin::v1::admin_service_server::{self, AdminServiceServer};
 use super::pb::consumer::v1::consumer_service_server::{self, ConsumerServiceServer};
 use super::pb::notification::v1::notification_service_server::{self, NotificationServiceServer};
+use super::pb::opentelemetry::proto::collector::logs::v1::logs_service_server::{
+    self, LogsServiceServer,
+};
+use super::pb::opentelemetry::proto::collector::metrics::v1::metrics_service_server::{
+    self, MetricsServiceServer,
+};
+use super::pb::opentelemetry::proto::collector::trace::v1::trace_service_server::{
+    self as export_trace_server, TraceServiceServer as ExportTraceServer,
+};
+use super::pb::trace::v1::trace_service_server::{self, TraceServiceServer};
 use super::sever::Severable;
-use super::{consumer, notification};
+use super::{consumer, notification, otlp, trace};
 use crate::connection::ConnectInfo;
 use crate::domain::admin::StoreAdmin;
 use crate::domain::backup::BackupStore;
 use crate::domain::consumers::Consumers;
 use crate::domain::notifications::Notifications;
 use crate::domain::retention::Retention;
+use crate::domain::traces::Traces;
 
 /// The largest request to one of the standard services, in bytes.
 const STANDARD_REQUEST_BYTES: usize = 16 * 1024;
@@ -95,6 +107,8 @@ pub struct Services {
     pub notifications: Arc<Notifications>,
     /// Durable watchers.
     pub consumers: Arc<Consumers>,
+    /// What agents do and what it costs.
+    pub traces: Arc<Traces>,
     /// What is no longer kept.
     pub retention: Arc<Retention>,
     /// The store, as something that can be copied.
@@ -206,6 +220,11 @@ fn routes(
 ) -> Result<Routes, ServeError> {
     let services = metrics.services.clone();
     let notifications = notification::Handler::new(&services, limits, tasks.clone(), stop.clone());
+    let traces = trace::Handler::new(&services, limits, tasks.clone(), stop.clone());
+    let exports = otlp::Handler {
+        traces: Arc::clone(&services.traces),
+        tasks: tasks.clone(),
+    };
     let consumers = consumer::Handler {
         consumers: services.consumers,
         tasks: tasks.clone(),
@@ -220,13 +239,7 @@ fn routes(
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
-    let health = HealthService::from_health_reporter(health.clone());
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    Ok(Routes::new(
+    let routes = Routes::new(
         NotificationServiceServer::new(notifications)
             .max_decoding_message_size(limits.request_bytes)
             .max_encoding_message_size(limits.response_bytes),
@@ -237,27 +250,64 @@ fn routes(
             .max_encoding_message_size(limits.response_bytes),
     )
     .add_service(
-        AdminServiceServer::new(admin)
+        TraceServiceServer::new(traces)
             .max_decoding_message_size(limits.request_bytes)
             .max_encoding_message_size(limits.response_bytes),
     )
     .add_service(
-        tonic_health::pb::health_server::HealthServer::new(health)
-            .max_decoding_message_size(STANDARD_REQUEST_BYTES)
-            .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
-    )
-    .add_service(
-        reflection()
-            .build_v1()?
-            .max_decoding_message_size(STANDARD_REQUEST_BYTES)
-            .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
-    )
-    .add_service(
-        reflection()
-            .build_v1alpha()?
-            .max_decoding_message_size(STANDARD_REQUEST_BYTES)
-            .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
-    ))
+        AdminServiceServer::new(admin)
+            .max_decoding_message_size(limits.request_bytes)
+            .max_encoding_message_size(limits.response_bytes),
+    );
+    with_standard(with_exports(routes, &exports, limits), health)
+}
+
+/// Adds the services of the OpenTelemetry protocol. Its exporters may compress what they send; the answers are a few bytes.
+fn with_exports(routes: Routes, exports: &otlp::Handler, limits: &Limits) -> Routes {
+    routes
+        .add_service(
+            ExportTraceServer::new(exports.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(limits.export_bytes),
+        )
+        .add_service(
+            LogsServiceServer::new(exports.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(limits.export_bytes),
+        )
+        .add_service(
+            MetricsServiceServer::new(exports.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(limits.export_bytes),
+        )
+}
+
+/// Adds the services that gRPC tools expect everywhere.
+fn with_standard(routes: Routes, health: &HealthReporter) -> Result<Routes, ServeError> {
+    let health = HealthService::from_health_reporter(health.clone());
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(routes
+        .add_service(
+            tonic_health::pb::health_server::HealthServer::new(health)
+                .max_decoding_message_size(STANDARD_REQUEST_BYTES)
+                .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
+        )
+        .add_service(
+            reflection()
+                .build_v1()?
+                .max_decoding_message_size(STANDARD_REQUEST_BYTES)
+                .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
+        )
+        .add_service(
+            reflection()
+                .build_v1alpha()?
+                .max_decoding_message_size(STANDARD_REQUEST_BYTES)
+                .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
+        ))
 }
 
 async fn healthy() -> HealthReporter {
@@ -272,7 +322,11 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
         "",
         notification_service_server::SERVICE_NAME,
         consumer_service_server::SERVICE_NAME,
+        trace_service_server::SERVICE_NAME,
         admin_service_server::SERVICE_NAME,
+        export_trace_server::SERVICE_NAME,
+        logs_service_server::SERVICE_NAME,
+        metrics_service_server::SERVICE_NAME,
     ] {
         health.set_service_status(name, status).await;
     }

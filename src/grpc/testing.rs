@@ -27,8 +27,12 @@ use crate::domain::consumers::Consumers;
 use crate::domain::notification::draft::Draft;
 use crate::domain::notification::{Notification, NotificationType, Priority};
 use crate::domain::notifications::Notifications;
+use crate::domain::redaction::ContentPolicy;
 use crate::domain::retention::{Policy, Retention};
-use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
+use crate::domain::traces::Traces;
+use crate::store::sqlite::{
+    NOTIFICATIONS_FILE, Options, SqliteStore, SqliteTelemetry, Surroundings, TELEMETRY_FILE,
+};
 
 /// A clock that stands still.
 struct Frozen;
@@ -44,6 +48,7 @@ pub(super) struct Shelf {
     pub(super) notifications: Arc<Notifications>,
     pub(super) consumers: Arc<Consumers>,
     pub(super) store: Arc<SqliteStore>,
+    pub(super) traces: Arc<Traces>,
     pub(super) retention: Arc<Retention>,
     pub(super) stop: CancellationToken,
     dir: TempDir,
@@ -62,6 +67,7 @@ impl Shelf {
             disk_available: Box::new(|| Ok(u64::MAX)),
             wal_locks: Box::new(Vec::new),
         };
+        let telemetry = data_dir.database(TELEMETRY_FILE).expect("a path");
         let options = Options {
             data_dir,
             path,
@@ -81,6 +87,16 @@ impl Shelf {
             truncate_frames: 5_000,
             min_free_disk: 0,
         };
+        let telemetry = SqliteTelemetry::new(Options {
+            path: telemetry,
+            ..options.clone()
+        });
+        let traces = Traces::new(
+            Arc::new(telemetry),
+            Arc::new(Frozen),
+            ContentPolicy::Off,
+            Arc::default(),
+        );
         let store = Arc::new(SqliteStore::open(options).expect("a store"));
         let notifications = Arc::new(Notifications::new(
             Arc::clone(&store) as _,
@@ -110,6 +126,7 @@ impl Shelf {
         Self {
             notifications,
             consumers: Arc::new(consumers),
+            traces: Arc::new(traces),
             retention: Arc::new(retention),
             store,
             stop,
@@ -122,6 +139,7 @@ impl Shelf {
         Services {
             notifications: Arc::clone(&self.notifications),
             consumers: Arc::clone(&self.consumers),
+            traces: Arc::clone(&self.traces),
             retention: Arc::clone(&self.retention),
             backups: Arc::clone(&self.store) as _,
             admin: Arc::clone(&self.store) as _,

@@ -146,6 +146,14 @@ impl Draft {
         }
     }
 
+    /// Gives a report without a span and without a request id a digest of what it says as its request id, so that it can be delivered twice. Has to
+    /// come before anything is taken out of the report.
+    pub fn identify(&mut self) {
+        if self.span_id.is_none() && self.request_id.is_empty() {
+            self.request_id = self.digest();
+        }
+    }
+
     /// Shortens what is too long and joins lines where only one is allowed. For reports of programs that know nothing of our limits: a name
     /// too long is no reason to lose what a call cost.
     pub fn fit(&mut self) {
@@ -269,12 +277,9 @@ impl Draft {
         Ok(())
     }
 
-    fn into_report(self) -> Report {
-        let request_id = match (&self.span_id, self.request_id.is_empty()) {
-            (None, true) => Some(self.digest()),
-            (Some(_), true) => None,
-            (_, false) => Some(self.request_id),
-        };
+    fn into_report(mut self) -> Report {
+        self.identify();
+        let request_id = (!self.request_id.is_empty()).then_some(self.request_id);
         let key = |trace: &TraceId, span: &SpanId| SpanKey {
             trace: trace.clone(),
             span: span.clone(),
@@ -341,7 +346,6 @@ impl Draft {
         Report { facts, trace }
     }
 
-    /// A request id for a report that has none and is no span, so that it can be delivered twice: a digest of what it says.
     fn digest(&self) -> String {
         let mut sum = Sha256::new();
         let mut part = |bytes: &[u8]| {

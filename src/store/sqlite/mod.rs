@@ -8,6 +8,7 @@ mod consumer;
 mod consumers;
 mod contents;
 mod database;
+mod databases;
 mod failure;
 mod inspect;
 mod integrity;
@@ -31,6 +32,7 @@ mod thread;
 mod writer;
 
 pub use connection::backend_version;
+pub use databases::Databases;
 pub use failure::OpenError;
 pub use inspect::{InspectError, Inspection, inspect};
 pub use offline::{BackupContents, GivenOut, examine_backup, given_out, prepare_restored, rebuild};

@@ -43,6 +43,7 @@ pub struct Surroundings {
 }
 
 /// How a store is opened.
+#[derive(Clone)]
 pub struct Options {
     /// The directory that it lies in, and its backups.
     pub data_dir: DataDir,

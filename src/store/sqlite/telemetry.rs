@@ -67,8 +67,7 @@ pub(super) static TELEMETRY: Contents = Contents {
 
 /// Telemetry in a SQLite file.
 pub struct SqliteTelemetry {
-    /// How to open it; each attempt needs its own.
-    options: Box<dyn Fn() -> Options + Send + Sync>,
+    options: Options,
     open: OnceCell<Arc<Open>>,
 }
 
@@ -80,9 +79,10 @@ struct Open {
 
 impl SqliteTelemetry {
     /// Telemetry in the file that `options` name. Nothing is opened yet.
-    pub fn new(options: impl Fn() -> Options + Send + Sync + 'static) -> Self {
+    #[must_use]
+    pub fn new(options: Options) -> Self {
         Self {
-            options: Box::new(options),
+            options,
             open: OnceCell::new(),
         }
     }
@@ -90,7 +90,7 @@ impl SqliteTelemetry {
     /// Whether the file exists.
     #[must_use]
     pub fn exists(&self) -> bool {
-        (self.options)().path.identity().is_ok()
+        self.options.path.identity().is_ok()
     }
 
     /// Opens the file if that has not been done, making or upgrading it where needed.
@@ -104,7 +104,7 @@ impl SqliteTelemetry {
 
     async fn opened(&self) -> Result<&Arc<Open>> {
         let open = || async {
-            let options = (self.options)();
+            let options = self.options.clone();
             let work = tokio::task::spawn_blocking(move || Database::open(options, &TELEMETRY));
             let unfinished =
                 |error| Error::Internal(format!("the opening did not finish: {error}"));

@@ -34,9 +34,9 @@ fn open(directory: &Path) -> SqliteTelemetry {
         source: Found::Flag,
     };
     let data_dir = DataDir::open(&located, data_dir::Options::default()).expect("a directory");
-    SqliteTelemetry::new(move || Options {
+    SqliteTelemetry::new(Options {
         path: data_dir.database(TELEMETRY_FILE).expect("a path"),
-        data_dir: data_dir.clone(),
+        data_dir,
         clock: Arc::new(Still),
         surroundings: Arc::new(Surroundings {
             disk_available: Box::new(|| Ok(u64::MAX)),

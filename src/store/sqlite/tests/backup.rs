@@ -13,6 +13,7 @@ use crate::store::sqlite::{BackupContents, GivenOut, examine_backup, given_out, 
 impl Bench {
     async fn back_up(&self, path: &str) -> Result<Backup, Error> {
         let request = BackupRequest {
+            database: String::new(),
             path: path.to_owned(),
             now: Still.now(),
         };
