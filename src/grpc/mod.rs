@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod agent;
+mod authority;
 mod body;
 mod consumer;
 mod deadline;

@@ -17,6 +17,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::admin::{self, ServerIdentity};
+use super::authority::Lenient;
 use super::layer::{AgentDoor, BorderLayer, Exports};
 use super::metrics::Metrics;
 use super::pb::DESCRIPTOR_SET;
@@ -161,7 +162,8 @@ where
         counts: Arc::clone(&metrics.rpcs),
     };
     let routes = routes(metrics, &limits, &health, &rpcs, &stop)?;
-    let incoming = incoming.map(|accepted| accepted.map(|io| Severable::new(io, sever.clone())));
+    let incoming =
+        incoming.map(|accepted| accepted.map(|io| Lenient::new(Severable::new(io, sever.clone()))));
     let mut serving = pin!(
         http2(&limits)
             .layer(border)

@@ -108,7 +108,7 @@ def langfuse() -> None:
                     usage_details={"input": 5, "cache_read_input_tokens": 128_955, "cache_creation_input_tokens": 1_253, "output": 0},
                     output="a secret answer",
                 )
-            with client.start_as_current_observation(name="judge", as_type="evaluator") as judge:
+            with client.start_as_current_observation(name="judge", as_type="generation") as judge:
                 judge.update(level="ERROR", status_message="not good", cost_details={"total": 0.002})
     client.flush()
 

@@ -42,7 +42,7 @@ def emit(daemon: Daemon, program: str, compression: str = "none") -> str:
         **{key: value for key, value in os.environ.items() if not key.startswith("OTEL_")},
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"unix://{daemon.socket}",
         "OTEL_EXPORTER_OTLP_INSECURE": "true",
-        "OTEL_EXPORTER_OTLP_COMPRESSION": compression,
+        **({} if compression == "none" else {"OTEL_EXPORTER_OTLP_COMPRESSION": compression}),
         "OTEL_SERVICE_NAME": "stranger",
     }
     source = Path(__file__).with_name("otlp_emitters.py")
