@@ -224,6 +224,15 @@ pub struct Retention {
     /// How long after it was closed a notification may go; zero for never.
     #[serde(deserialize_with = "value::duration::<_, 0, 3_153_600_000_000>")]
     pub closed_max_age: Duration,
+    /// How long after it began an observation may go; zero for never.
+    #[serde(deserialize_with = "value::duration::<_, 0, 3_153_600_000_000>")]
+    pub observations_max_age: Duration,
+    /// The same for the attributes and the content of observations that stay.
+    #[serde(deserialize_with = "value::duration::<_, 0, 3_153_600_000_000>")]
+    pub payloads_max_age: Duration,
+    /// How many changes of observations are kept.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000_000_000>")]
+    pub observation_events: u64,
     /// How often what may go does.
     #[serde(deserialize_with = "value::duration::<_, 1_000, 604_800_000>")]
     pub interval: Duration,
@@ -235,6 +244,9 @@ impl Default for Retention {
             journal_max_age: Duration::from_secs(30 * 24 * 60 * 60),
             journal_max_events: 10_000_000,
             closed_max_age: Duration::ZERO,
+            observations_max_age: Duration::ZERO,
+            payloads_max_age: Duration::from_secs(30 * 24 * 60 * 60),
+            observation_events: 1_000_000,
             interval: Duration::from_secs(60 * 60),
         }
     }

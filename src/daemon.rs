@@ -21,6 +21,7 @@ use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::consumer::LagLimits;
 use crate::domain::consumer::store::ConsumerStore;
 use crate::domain::consumers::Consumers;
+use crate::domain::forgetting::{self, Forgetting};
 use crate::domain::notification::store::NotificationStore;
 use crate::domain::notifications::Notifications;
 use crate::domain::redaction::ContentPolicy;
@@ -338,6 +339,8 @@ impl Daemon<'_> {
         tasks.spawn(async move { expiry.run_expiry(stop).await });
         let (retention, stop) = (Arc::clone(retention), self.stop.clone());
         tasks.spawn(async move { retention.run(stop).await });
+        let (forgetting, stop) = (self.forgetting(), self.stop.clone());
+        tasks.spawn(async move { forgetting.run(stop).await });
         tasks.spawn(guard(Arc::clone(&self.instance), self.stop.clone()));
         let telemetry = Arc::clone(&self.telemetry);
         if telemetry.exists() {
@@ -378,6 +381,18 @@ impl Daemon<'_> {
             Arc::new(SystemClock),
             self.lag_limits(),
         ))
+    }
+
+    fn forgetting(&self) -> Forgetting {
+        let retention = &self.config.retention;
+        let limit = |age: Duration| (!age.is_zero()).then_some(age);
+        let policy = forgetting::Policy {
+            observations_max_age: limit(retention.observations_max_age),
+            payloads_max_age: limit(retention.payloads_max_age),
+            journal_max_events: retention.observation_events,
+        };
+        let store = Arc::clone(&self.telemetry) as _;
+        Forgetting::new(store, Arc::new(SystemClock), policy, retention.interval)
     }
 
     fn traces(&self) -> Arc<Traces> {

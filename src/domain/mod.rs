@@ -10,6 +10,7 @@ pub mod consumers;
 pub mod convention;
 pub mod error;
 pub mod feed;
+pub mod forgetting;
 pub mod hourly;
 pub mod notification;
 pub mod notifications;

@@ -47,13 +47,14 @@ impl Sketch {
     /// Takes what is in `other` away.
     pub fn subtract(&mut self, other: &Self) {
         for (bucket, count) in other.buckets() {
-            self.change(bucket, -count);
+            self.change(bucket, count.wrapping_neg());
         }
     }
 
     fn change(&mut self, bucket: u16, by: i64) {
         let count = self.counts.entry(bucket).or_insert(0);
-        *count += by;
+        // Only bytes that are no sketch of ours come near the ends.
+        *count = count.wrapping_add(by);
         if *count == 0 {
             self.counts.remove(&bucket);
         }
@@ -62,20 +63,18 @@ impl Sketch {
     /// How many values it has.
     #[must_use]
     pub fn count(&self) -> u64 {
-        let count: i64 = self.counts.values().sum();
-        u64::try_from(count).unwrap_or(0)
+        let add = |sum: i64, count: &i64| sum.saturating_add(*count);
+        u64::try_from(self.counts.values().fold(0, add)).unwrap_or(0)
     }
 
     /// The value at `per_mille` thousandths by the nearest rank, within 0.8 %; `None` where there is none.
     #[must_use]
     pub fn quantile(&self, per_mille: u16) -> Option<u64> {
-        let count = self.count();
-        let rank = (count * u64::from(per_mille.min(1_000)))
-            .div_ceil(1_000)
-            .max(1);
+        let share = u128::from(self.count()) * u128::from(per_mille.min(1_000));
+        let rank = share.div_ceil(1_000).max(1);
         let mut seen = 0;
         for (bucket, count) in &self.counts {
-            seen += u64::try_from(*count).unwrap_or(0);
+            seen += u128::try_from(*count).unwrap_or(0);
             if seen >= rank {
                 return Some(middle(*bucket));
             }

@@ -43,6 +43,17 @@ impl Clock for Frozen {
     }
 }
 
+fn retention(store: &Arc<SqliteStore>, limits: LagLimits) -> Retention {
+    let policy = Policy {
+        journal_max_age: Duration::from_secs(3_600),
+        journal_max_events: 1_000,
+        closed_max_age: None,
+        limits,
+    };
+    let hour = Duration::from_secs(3_600);
+    Retention::new(Arc::clone(store) as _, Arc::new(Frozen), policy, hour)
+}
+
 /// Notifications in a new file.
 pub(super) struct Shelf {
     pub(super) notifications: Arc<Notifications>,
@@ -106,18 +117,7 @@ impl Shelf {
             max_events: 100,
             max_age: Duration::from_secs(3_600),
         };
-        let policy = Policy {
-            journal_max_age: Duration::from_secs(3_600),
-            journal_max_events: 1_000,
-            closed_max_age: None,
-            limits,
-        };
-        let retention = Retention::new(
-            Arc::clone(&store) as _,
-            Arc::new(Frozen),
-            policy,
-            Duration::from_secs(3_600),
-        );
+        let retention = retention(&store, limits);
         let consumers = Consumers::new(Arc::clone(&store) as _, Arc::new(Frozen), limits);
         let stop = CancellationToken::new();
         let feed = Arc::clone(notifications.feed());

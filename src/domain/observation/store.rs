@@ -250,4 +250,10 @@ pub trait TelemetryStore: Send + Sync {
 
     /// Forgets at most `limit` rows. Returns how many were forgotten; fewer than `limit` when nothing is left.
     async fn forget(&self, what: Forget, limit: usize, call: Call) -> Result<usize>;
+
+    /// Makes the file a little smaller where it has much free room. Returns by how many bytes; 0 when there is nothing more to do.
+    async fn return_space(&self, call: Call) -> Result<u64>;
+
+    /// Whether anything was ever recorded: otherwise there is nothing to forget, and no reason to make a place for it.
+    fn is_used(&self) -> bool;
 }

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::error::Error;
+use crate::domain::forgetting::{Forgetting, Policy};
 use crate::domain::hourly::{Hourly, HourlyKey, Totals};
 use crate::domain::notification::store::Call;
 use crate::domain::observation::draft::{Draft, Report};
@@ -231,77 +234,68 @@ async fn a_trace_has_its_tree_and_its_sums(store: &Store) {
     assert!(matches!(missing, Err(Error::TraceNotFound { id }) if id == "none"));
 }
 
-async fn pages_show_everything_once(store: &Store) {
+/// Twenty observations, three to a trace, and two and two at the same moment.
+async fn record_twenty(store: &Store) {
     let draft = |number: i64| {
         let mut draft = span_of_a_call("");
         draft.trace_id = Some(trace(&format!("trace {}", number / 3)));
         draft.span_id = Some(span(&format!("span {number}")));
-        // Two and two at the same moment.
         draft.start_time = at(number / 2);
         draft.end_time = None;
         draft.labels.agent = if number % 2 == 0 { "even" } else { "odd" }.to_owned();
         draft
     };
     record(store, (0..20).map(draft).collect()).await;
+}
+
+/// Filters, with how many of the twenty they let through.
+fn filters() -> Vec<(usize, ObservationFilter)> {
+    let any = ObservationFilter::default;
+    let agent = |name: &str| ObservationFilter {
+        agent: name.to_owned(),
+        ..any()
+    };
+    let model = ObservationFilter {
+        model: "claude-sonnet-4-5".to_owned(),
+        ..any()
+    };
+    let one_trace = ObservationFilter {
+        trace: Some(trace("trace 2")),
+        ..any()
+    };
+    let tools = ObservationFilter {
+        kinds: vec![ObservationKind::Tool],
+        ..any()
+    };
+    let usual = ObservationFilter {
+        levels: vec![Level::Default],
+        ..any()
+    };
+    let two_seconds = ObservationFilter {
+        start: Some(at(2)),
+        end: Some(at(4)),
+        ..any()
+    };
+    vec![
+        (10, agent("even")),
+        (0, agent("nobody")),
+        (20, model),
+        (3, one_trace),
+        (0, tools),
+        (20, usual),
+        (4, two_seconds),
+    ]
+}
+
+async fn pages_show_everything_once(store: &Store) {
+    record_twenty(store).await;
     let found = all(store).await;
     let ids: BTreeSet<i64> = found.iter().map(|observation| observation.id).collect();
     assert_eq!((found.len(), ids.len()), (20, 20));
     assert!(found.is_sorted_by_key(|o| std::cmp::Reverse((o.facts.times.start, o.id))));
-    let filters = [
-        (
-            10,
-            ObservationFilter {
-                agent: "even".to_owned(),
-                ..ObservationFilter::default()
-            },
-        ),
-        (
-            0,
-            ObservationFilter {
-                agent: "nobody".to_owned(),
-                ..ObservationFilter::default()
-            },
-        ),
-        (
-            20,
-            ObservationFilter {
-                model: "claude-sonnet-4-5".to_owned(),
-                ..ObservationFilter::default()
-            },
-        ),
-        (
-            3,
-            ObservationFilter {
-                trace: Some(trace("trace 2")),
-                ..ObservationFilter::default()
-            },
-        ),
-        (
-            0,
-            ObservationFilter {
-                kinds: vec![ObservationKind::Tool],
-                ..ObservationFilter::default()
-            },
-        ),
-        (
-            20,
-            ObservationFilter {
-                levels: vec![Level::Default],
-                ..ObservationFilter::default()
-            },
-        ),
-        (
-            4,
-            ObservationFilter {
-                start: Some(at(2)),
-                end: Some(at(4)),
-                ..ObservationFilter::default()
-            },
-        ),
-    ];
-    for (expected, filter) in filters {
-        let matching: Vec<&Observation> = found.iter().filter(|o| filter.matches(o)).collect();
-        assert_eq!(matching.len(), expected, "{filter:?}");
+    for (expected, filter) in filters() {
+        let matching = found.iter().filter(|o| filter.matches(o)).count();
+        assert_eq!(matching, expected, "{filter:?}");
         let query = PageQuery {
             filter: filter.clone(),
             size: 100,
@@ -366,6 +360,14 @@ async fn the_journal_tells_every_change(store: &Store) {
     assert_eq!(store.bounds().await.expect("bounds").head, 5);
 }
 
+struct Later(Timestamp);
+
+impl Clock for Later {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}
+
 async fn what_is_forgotten_leaves_nothing_behind(store: &Store) {
     let mut later = span_of_a_call("later");
     later.trace_id = Some(trace("later"));
@@ -395,6 +397,19 @@ async fn what_is_forgotten_leaves_nothing_behind(store: &Store) {
         Err(Error::TraceNotFound { .. })
     ));
     check_sums(store).await;
+    let policy = Policy {
+        observations_max_age: Some(Duration::from_secs(60)),
+        payloads_max_age: None,
+        journal_max_events: 2,
+    };
+    let hour = Duration::from_secs(3_600);
+    let later = Arc::new(Later(at(100)));
+    let forgetting = Forgetting::new(Arc::clone(store), later, policy, hour);
+    let forgotten = forgetting.apply().await.expect("forgotten");
+    assert_eq!((forgotten.observations, forgotten.payloads), (1, 0));
+    let bounds = store.bounds().await.expect("bounds");
+    assert_eq!(bounds.head - bounds.oldest, 1, "two changes are kept");
+    assert_eq!(all(store).await.len(), 0);
     // It can be recorded again, under the same names, as something new.
     assert_eq!(
         record(store, vec![span_of_a_call("r")]).await,

@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::offline::{self, GivenOut};
 use super::{journal, reconcile, schema};
 use crate::domain::change::SharedChange;
 
@@ -13,6 +14,8 @@ pub(super) struct Contents {
     pub(super) thread: &'static str,
     /// Its migrations, in order. A released one never changes: append.
     pub(super) migrations: &'static [&'static str],
+    /// The table of what it is all about.
+    pub(super) records: &'static str,
     /// The table of its changes.
     pub(super) journal: &'static str,
     /// An index that shows that we have been in a file, even if `barista_meta` is gone.
@@ -29,6 +32,10 @@ pub(super) struct Contents {
     pub(super) seed: &'static str,
     /// The table that direct tooling may change and rebuild, where there is one.
     pub(super) shared: Option<Shared>,
+    /// The numbers that it has given out, which must not mean something else in what takes its place.
+    pub(super) given_out: fn(&Connection) -> rusqlite::Result<GivenOut>,
+    /// Makes a copy go on after the numbers that were given out.
+    pub(super) go_on_after: fn(&Connection, GivenOut) -> rusqlite::Result<()>,
     /// Prepares a file in which we have not been, inside the transaction of the first migration.
     pub(super) adopt: fn(&Connection) -> rusqlite::Result<()>,
 }
@@ -53,6 +60,7 @@ pub(super) static NOTIFICATIONS: Contents = Contents {
         include_str!("migrations/notifications/0003_owner.sql"),
         include_str!("migrations/notifications/0004_watches.sql"),
     ],
+    records: "notifications",
     journal: "changes",
     telltale: "idx_changes_notification",
     last: journal::last,
@@ -80,6 +88,8 @@ pub(super) static NOTIFICATIONS: Contents = Contents {
         ],
         reconcile: reconcile::reconcile,
     }),
+    given_out: offline::notifications_given_out,
+    go_on_after: offline::notifications_go_on_after,
     adopt: schema::drop_copied,
 };
 

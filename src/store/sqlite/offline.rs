@@ -38,8 +38,8 @@ pub struct BackupContents {
     pub sequence: i64,
     /// The epoch of the database that it is of.
     pub epoch: String,
-    /// How many notifications it has.
-    pub notifications: i64,
+    /// How many notifications, or observations, it has.
+    pub records: i64,
     /// The names of its consumers.
     pub consumers: Vec<String>,
 }
@@ -47,8 +47,8 @@ pub struct BackupContents {
 /// Numbers that were given out, and must not mean something else in what takes the place of a database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GivenOut {
-    /// The highest id of a notification.
-    pub notification: i64,
+    /// The highest id of a notification, or of an observation.
+    pub record: i64,
     /// The highest generation of a consumer.
     pub generation: i64,
 }
@@ -68,7 +68,7 @@ pub fn examine_backup(file: &BackupFile, now: Timestamp) -> std::io::Result<Back
         schema_version: 0,
         sequence: 0,
         epoch: String::new(),
-        notifications: 0,
+        records: 0,
         consumers: Vec::new(),
     };
     if let Err(error) = look_into(file, now, &mut contents)
@@ -111,10 +111,13 @@ fn look_into(
         [],
         |row| row.get(0),
     )?;
+    contents.records = pragma(
+        &connection,
+        &format!("SELECT count(*) FROM {}", kept.records),
+    )?;
     if kept.shared.is_none() {
         return Ok(());
     }
-    contents.notifications = pragma(&connection, "SELECT count(*) FROM notifications")?;
     if contents.schema_version >= 2 && contents.schema_version <= kept.version() {
         let mut statement = connection.prepare("SELECT name FROM consumers ORDER BY name")?;
         let names = statement.query_map([], |row| row.get(0))?;
@@ -156,19 +159,7 @@ pub fn prepare_restored(
             [],
             |row| row.get(0),
         )?;
-        copy.execute(
-            "UPDATE barista_meta SET value = max(value, ?1) WHERE key = 'consumer_generation'",
-            [given_out.generation],
-        )?;
-        copy.execute(
-            "DELETE FROM sqlite_sequence WHERE name = 'notifications' AND seq < ?1",
-            [given_out.notification],
-        )?;
-        copy.execute(
-            "INSERT INTO sqlite_sequence (name, seq) SELECT 'notifications', ?1
-              WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'notifications')",
-            [given_out.notification],
-        )?;
+        (Contents::recognize(&copy)?.go_on_after)(&copy, given_out)?;
         let finding: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if finding == "ok" {
             Ok(epoch)
@@ -189,16 +180,42 @@ pub fn given_out(path: &DatabasePath) -> Option<GivenOut> {
         let connection = Connection::open_with_flags(path.path(), flags)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON")?;
-        let number = |sql: &str| -> rusqlite::Result<i64> {
-            let number = connection.query_row(sql, [], |row| row.get(0)).optional()?;
-            Ok(number.unwrap_or(0))
-        };
-        Ok(GivenOut {
-            notification: number("SELECT seq FROM sqlite_sequence WHERE name = 'notifications'")?,
-            generation: number("SELECT value FROM barista_meta WHERE key = 'consumer_generation'")?,
-        })
+        (Contents::of_file(path.name()).given_out)(&connection)
     };
     read().ok()
+}
+
+/// What a database of notifications has given out.
+pub(super) fn notifications_given_out(connection: &Connection) -> rusqlite::Result<GivenOut> {
+    let number = |sql: &str| -> rusqlite::Result<i64> {
+        let number = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+        Ok(number.unwrap_or(0))
+    };
+    Ok(GivenOut {
+        record: number("SELECT seq FROM sqlite_sequence WHERE name = 'notifications'")?,
+        generation: number("SELECT value FROM barista_meta WHERE key = 'consumer_generation'")?,
+    })
+}
+
+/// Makes a copy of a database of notifications go on after what was given out.
+pub(super) fn notifications_go_on_after(
+    copy: &Connection,
+    given_out: GivenOut,
+) -> rusqlite::Result<()> {
+    copy.execute(
+        "UPDATE barista_meta SET value = max(value, ?1) WHERE key = 'consumer_generation'",
+        [given_out.generation],
+    )?;
+    copy.execute(
+        "DELETE FROM sqlite_sequence WHERE name = 'notifications' AND seq < ?1",
+        [given_out.record],
+    )?;
+    copy.execute(
+        "INSERT INTO sqlite_sequence (name, seq) SELECT 'notifications', ?1
+          WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'notifications')",
+        [given_out.record],
+    )?;
+    Ok(())
 }
 
 /// Rebuilds the database at `path` without free pages, as a file that can give pages back from then on. Returns its size in bytes before and after.

@@ -23,6 +23,7 @@ use tokio::sync::{OnceCell, watch};
 use super::contents::Contents;
 use super::database::Database;
 use super::failure::Failure;
+use super::offline::GivenOut;
 use super::store::Options;
 use crate::domain::admin::{
     CheckpointMode, CheckpointOutcome, DatabaseStatus, IntegrityCheck, IntegrityReport,
@@ -53,6 +54,7 @@ pub(super) static TELEMETRY: Contents = Contents {
     file: TELEMETRY_FILE,
     thread: "sqlite-traces",
     migrations: &[include_str!("migrations/telemetry/0001_observations.sql")],
+    records: "telemetry_observations",
     journal: "telemetry_changes",
     telltale: "telemetry_observations_span",
     last: record::last,
@@ -62,8 +64,26 @@ pub(super) static TELEMETRY: Contents = Contents {
     seed: "INSERT OR IGNORE INTO barista_meta (key, value) VALUES
         ('epoch', lower(hex(randomblob(16)))), ('heartbeat', 0)",
     shared: None,
+    given_out: |connection| {
+        Ok(GivenOut {
+            record: record::last(connection)?,
+            generation: 0,
+        })
+    },
+    go_on_after,
     adopt: legacy::adopt,
 };
+
+/// Sequences are ids, too. So the journal of a copy begins anew with its last change, at a sequence that was not given out yet.
+fn go_on_after(copy: &Connection, given_out: GivenOut) -> rusqlite::Result<()> {
+    let last = record::last(copy)?;
+    if given_out.record <= last {
+        return Ok(());
+    }
+    copy.execute("DELETE FROM telemetry_changes WHERE seq < ?1", [last])?;
+    let raise = "UPDATE telemetry_changes SET seq = ?1";
+    copy.execute(raise, [given_out.record + 1]).map(drop)
+}
 
 /// Telemetry in a SQLite file.
 pub struct SqliteTelemetry {
@@ -281,5 +301,13 @@ impl TelemetryStore for SqliteTelemetry {
             forget::forget(connection, memory, what, limit)
         };
         self.write(call, 0, forget).await
+    }
+
+    async fn return_space(&self, call: Call) -> Result<u64> {
+        self.opened().await?.database.return_space(call).await
+    }
+
+    fn is_used(&self) -> bool {
+        self.exists()
     }
 }

@@ -14,8 +14,10 @@ use super::{SqliteTelemetry, TELEMETRY_FILE};
 use crate::data_dir::{self, DataDir};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::notification::store::Call;
-use crate::domain::observation::store::Forget;
-use crate::domain::observation::testing::{any_report, at, log_of_a_call, span_of_a_call};
+use crate::domain::observation::store::{Forget, TelemetryStore};
+use crate::domain::observation::testing::{
+    any_report, at, log_of_a_call, report, span, span_of_a_call, trace,
+};
 use crate::store::conformance::telemetry::{self as conformance, Store};
 use crate::store::sqlite::{Options, Surroundings};
 
@@ -233,4 +235,63 @@ async fn views_that_somebody_dropped_come_back() {
         rows(&path, "SELECT CAST(count(*) AS TEXT) FROM generations"),
         ["0"]
     );
+}
+
+/// Rows per second in batches of a thousand, four of them under way, with `attributes` in each report.
+async fn rate(attributes: &str) -> f64 {
+    const BATCHES: i64 = 200;
+    const BATCH: i64 = 1_000;
+    let Temporary {
+        store,
+        directory: _directory,
+    } = temporary();
+    store.prepare().await.expect("open");
+    let store = Arc::new(store);
+    let draft = |number: i64| {
+        let mut draft = span_of_a_call("");
+        // Twenty spans to a trace, with ids as random as they are.
+        draft.trace_id = Some(trace(&format!("trace {}", number / 20)));
+        draft.span_id = Some(span(&format!("span {number}")));
+        draft.start_time = at(number / 100 - 3_000);
+        draft.end_time = Some(at(number / 100 - 3_000 + number % 7));
+        draft.labels.agent = format!("agent {}", number % 5);
+        draft.labels.session = format!("session {}", number / 100);
+        draft.tokens = log_of_a_call("").tokens;
+        draft.attributes = attributes.to_owned();
+        report(draft)
+    };
+    let batches: Vec<Vec<_>> = (0..BATCHES)
+        .map(|batch| (batch * BATCH..(batch + 1) * BATCH).map(draft).collect())
+        .collect();
+    let started = std::time::Instant::now();
+    let mut under_way = tokio::task::JoinSet::new();
+    let call = Call {
+        now: at(0),
+        deadline: None,
+    };
+    for batch in batches {
+        if under_way.len() == 4 {
+            under_way.join_next().await;
+        }
+        let store = Arc::clone(&store);
+        under_way.spawn(async move { store.record(batch, call).await.expect("recorded") });
+    }
+    under_way.join_all().await;
+    let rate = (BATCHES * BATCH) as f64 / started.elapsed().as_secs_f64();
+    store.close();
+    rate
+}
+
+#[tokio::test]
+#[ignore = "a measurement: cargo test --release -p barista --lib -- --ignored --nocapture rows_per_second"]
+async fn rows_per_second() {
+    let half_a_kib = format!(
+        r#"{{"gen_ai.system":"anthropic","text":"{}"}}"#,
+        "lorem ipsum ".repeat(38)
+    );
+    for round in 0..3 {
+        let plain = rate("").await;
+        let packed = rate(&half_a_kib).await;
+        println!("round {round}: {plain:.0} rows/s, {packed:.0} with 0.5 KiB of attributes each");
+    }
 }
