@@ -74,9 +74,6 @@ pub mod opentelemetry {
         missing_docs,
         unused_qualifications,
         clippy::allow_attributes,
-        clippy::doc_lazy_continuation,
-        clippy::doc_overindented_list_items,
-        clippy::too_many_lines,
         reason = "generated; its documentation is in proto/"
     )]
     pub mod proto {

@@ -144,6 +144,8 @@ async fn spoilt_messages_are_refused_with_a_reason_or_served() {
         "barista.consumer.v1.ConsumerService/CreateConsumer",
         "barista.consumer.v1.ConsumerService/AcknowledgeConsumer",
         "barista.admin.v1.AdminService/GetStatus",
+        "opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        "opentelemetry.proto.collector.logs.v1.LogsService/Export",
     ];
     for path in paths {
         for _ in 0..count / paths.len() {

@@ -126,11 +126,8 @@ fn ended(span: &Span, attributes: &Attributes) -> (Level, String) {
     if !span.status_message.is_empty() {
         return (level, span.status_message.clone());
     }
-    let exceptions = span
-        .events
-        .iter()
-        .filter(|event| event.name == table::EXCEPTION);
-    let exception = exceptions.last();
+    let mut latest = span.events.iter().rev();
+    let exception = latest.find(|event| event.name == table::EXCEPTION);
     let exception =
         exception.map(|event| facts::first(&event.attributes, table::EXCEPTION_MESSAGE));
     let message = match exception {
@@ -158,7 +155,7 @@ fn is_observation(event: &Event) -> bool {
             event.name == **name
         }
     };
-    !event.name.is_empty() && !table::QUIET_EVENTS.iter().any(|name| quiet(name))
+    !event.name.is_empty() && !table::QUIET_EVENTS.iter().any(quiet)
 }
 
 fn of_event(event: &Event, span: &Span, labels: &Labels, origin: &Origin) -> Draft {
