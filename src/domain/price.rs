@@ -21,7 +21,7 @@ pub use rate::Unit;
 pub use table::Table;
 use table::{Place, Selected, When};
 
-/// The embedded table. It is parsed when the first call is priced: about 4 ms and 1 MB, which a daemon without telemetry need not spend.
+/// The embedded table. It is parsed when the first call is priced: a daemon without telemetry need not spend that.
 static EMBEDDED: LazyLock<Arc<Table>> = LazyLock::new(|| {
     // A test reads the file that is embedded, so there is always a table.
     Arc::new(Table::parse(EMBEDDED_TEXT).unwrap_or_default())

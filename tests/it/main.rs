@@ -35,3 +35,4 @@ mod upgrade;
 mod wait;
 mod watch;
 mod watch_limits;
+mod watchdog;

@@ -46,7 +46,7 @@ pub(crate) async fn try_exports(daemon: &TestDaemon, check: &mut impl FnMut(&str
 }
 
 /// A request with `count` spans of the trace `trace`, each with an attribute of `size` bytes.
-fn spans(count: u8, size: usize) -> ExportTraceServiceRequest {
+pub(crate) fn spans(count: u8, size: usize) -> ExportTraceServiceRequest {
     let now = std::time::UNIX_EPOCH.elapsed().expect("a clock");
     let now = u64::try_from(now.as_nanos()).expect("this century");
     let big = KeyValue {

@@ -177,6 +177,16 @@ const FAMILIES: &[Family] = &[
         "durable rows, 100 per call, {callers} on one connection",
     ),
     Family::new(
+        "limits/call/*",
+        LOAD_AND_COST,
+        "limit: a call that asks for nothing, {callers} on one connection",
+    ),
+    Family::new(
+        "limits/sync",
+        TIMES,
+        "limit: writing and syncing the pages of one create",
+    ),
+    Family::new(
         "callers/one/*",
         LOAD,
         "growth: durable create, {callers} on one connection",

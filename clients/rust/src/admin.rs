@@ -13,7 +13,7 @@ use crate::pb::admin::v1::create_backup_response::Part;
 use crate::pb::admin::v1::{
     ApplyRetentionRequest, Backup, BackupProgress, CheckIntegrityRequest, CheckIntegrityResponse,
     CheckpointRequest, CheckpointResponse, CreateBackupRequest, GetMetricsRequest,
-    GetStatusRequest, RetentionReport, ServerStatus,
+    GetServerInfoRequest, GetStatusRequest, RetentionReport, ServerInfo, ServerStatus,
 };
 use crate::session::MAX_REPLY_BYTES;
 
@@ -25,6 +25,20 @@ fn stub(channel: Channel) -> AdminServiceClient<Channel> {
 }
 
 impl Client {
+    /// Who the daemon is, asked anew; [`Client::server_info`] remembers it from the handshake. It touches no database.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get_status`].
+    pub async fn get_server_info(&self) -> Result<ServerInfo, Error> {
+        let reply = self
+            .call(GetServerInfoRequest {}, |channel, request| async move {
+                stub(channel).get_server_info(request).await
+            })
+            .await?;
+        present(reply.info, "GetServerInfo")
+    }
+
     /// How the daemon is doing.
     ///
     /// # Errors

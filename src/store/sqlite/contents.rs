@@ -30,6 +30,8 @@ pub(super) struct Contents {
     pub(super) newest: Option<&'static str>,
     /// What somebody may have deleted from `barista_meta`, as the migrations put it there: the version apart, which cannot be guessed.
     pub(super) seed: &'static str,
+    /// Columns that count something, as in `column consumers.set_aside`, and how to count again when one came back empty.
+    pub(super) recounts: &'static [(&'static str, &'static str)],
     /// The table that direct tooling may change and rebuild, where there is one.
     pub(super) shared: Option<Shared>,
     /// The numbers that it has given out, which must not mean something else in what takes its place.
@@ -72,6 +74,10 @@ pub(super) static NOTIFICATIONS: Contents = Contents {
         ('known_id', (SELECT coalesce(max(notification_id), 0) FROM changes)),
         ('heartbeat', 0),
         ('consumer_generation', (SELECT coalesce(max(max(generation, watch)), 0) FROM consumers))",
+    recounts: &[(
+        "column consumers.set_aside",
+        "UPDATE consumers SET set_aside = (SELECT count(*) FROM set_aside WHERE consumer_id = consumers.id)",
+    )],
     shared: Some(Shared {
         table: "notifications",
         columns: &[

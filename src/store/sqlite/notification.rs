@@ -4,7 +4,7 @@ use std::hash::Hasher;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params, params};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::failure::Failure;
@@ -80,9 +80,7 @@ pub(super) fn create(
 const INSERT: &str = "INSERT INTO notifications (type, priority, title, message, context, status, created_at, updated_at, agent,
         session, project, tags, options, allow_multiple, allow_text, expires_at, default_response, created_surface, request_id,
         request_digest, owner)
-    VALUES (:type, :priority, :title, :message, :context, 'pending', :now, :now, :agent, :session, :project, :tags, :options,
-        :multiple, :text, :expires, :default, :surface, :request, :digest,
-        :owner)";
+    VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
 
 fn insert(
     connection: &Connection,
@@ -92,28 +90,29 @@ fn insert(
     let draft = new.draft();
     connection
         .prepare_cached(INSERT)?
-        .execute(named_params! {
-            ":type": draft.kind.as_str(),
-            ":priority": draft.priority.as_str(),
-            ":title": draft.title,
-            ":message": draft.message,
-            ":context": some(&draft.context),
-            ":now": format_time(new.create_time()),
-            ":agent": some(&draft.agent),
-            ":session": some(&draft.session),
-            ":project": some(&draft.project),
-            ":tags": row::words_json(&draft.tags),
-            ":options": row::choices_json(&draft.options),
-            ":multiple": draft.allow_multiple.then_some(1),
-            ":text": draft.allow_text.then_some(1),
-            ":expires": new.expire_time().map(format_time),
-            ":default": some(&draft.default_response),
+        // By position: looking names up took a twentieth of the writer's time.
+        .execute(params![
+            draft.kind.as_str(),
+            draft.priority.as_str(),
+            draft.title,
+            draft.message,
+            some(&draft.context),
+            format_time(new.create_time()),
+            some(&draft.agent),
+            some(&draft.session),
+            some(&draft.project),
+            row::words_json(&draft.tags),
+            row::choices_json(&draft.options),
+            draft.allow_multiple.then_some(1),
+            draft.allow_text.then_some(1),
+            new.expire_time().map(format_time),
+            some(&draft.default_response),
             // Never NULL: that is how the journal knows who writes.
-            ":surface": draft.surface,
-            ":request": draft.request_id.as_ref().map(|id| id.as_bytes().as_slice()),
-            ":digest": digest,
-            ":owner": draft.owner.as_ref().map(Owner::as_bytes),
-        })
+            draft.surface,
+            draft.request_id.as_ref().map(|id| id.as_bytes().as_slice()),
+            digest,
+            draft.owner.as_ref().map(Owner::as_bytes),
+        ])
         .map(drop)
 }
 

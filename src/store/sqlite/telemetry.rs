@@ -63,6 +63,7 @@ pub(super) static TELEMETRY: Contents = Contents {
     newest: None,
     seed: "INSERT OR IGNORE INTO barista_meta (key, value) VALUES
         ('epoch', lower(hex(randomblob(16)))), ('heartbeat', 0)",
+    recounts: &[],
     shared: None,
     given_out: |connection| {
         Ok(GivenOut {

@@ -8,6 +8,7 @@ mod dataset;
 mod footprint;
 mod foreign;
 mod inbox;
+mod limits;
 mod logging;
 mod respond;
 mod resume;
@@ -37,6 +38,8 @@ pub(crate) enum Scenario {
     Batch,
     /// How the cost grows with the callers
     Callers,
+    /// What a create cannot do without here: a call, a sync
+    Limits,
     /// From a create to watchers
     Watch,
     /// How the cost grows with the watchers, one of them stalled
@@ -84,6 +87,7 @@ impl Scenario {
             }
             Self::Callers => callers::measure(lab, round).await,
             Self::Batch => batch::measure(lab, round).await,
+            Self::Limits => limits::measure(lab, round).await,
             Self::Watch => watch::measure(lab, round).await,
             Self::Watchers => watchers::measure(lab, round).await,
             Self::Foreign => foreign::measure(lab, round).await,
