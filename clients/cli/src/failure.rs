@@ -310,7 +310,7 @@ fn next_of(error: &Error) -> Option<String> {
 pub(crate) fn reset(name: &str) -> String {
     let command = format!("barista consumer reset {} --since", shell::word(name));
     format!(
-        "{command} oldest    (all that the journal still has, again)\n      {command} now       (only what comes from here on)"
+        "{command} oldest    # all that the journal still has, again\n      {command} now       # only what comes from here on"
     )
 }
 

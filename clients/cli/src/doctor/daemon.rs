@@ -14,7 +14,7 @@ use crate::doctor::check::Depth;
 use crate::doctor::finding::{Finding, Level};
 use crate::doctor::tools;
 use crate::render::status::{bytes, holder, lock_word};
-use crate::text;
+use crate::{failure, text};
 
 /// Frames in a write-ahead log past which other programs checkpoint it themselves, and the daemon should have done so long before.
 const MANY_FRAMES: i64 = 1_000;
@@ -116,8 +116,10 @@ fn lost(consumer: &Consumer) -> Option<Finding> {
     is_lost.then(|| {
         let name = text::line(&consumer.name);
         let text = format!("consumer {name} is from before a restored backup, and cannot go on");
-        let remedy = format!("barista consumer reset {name} --since oldest, or now");
-        Finding::warning("consumers", text, remedy)
+        // The page indents what follows the first line itself.
+        let remedy = failure::reset(&name);
+        let remedy: Vec<&str> = remedy.lines().map(str::trim_start).collect();
+        Finding::warning("consumers", text, remedy.join("\n"))
     })
 }
 
