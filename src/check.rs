@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Arguments, Check, VERSION};
 use crate::config::{self, Config, ConfigError};
-use crate::daemon::SystemClock;
+use crate::daemon::{SystemClock, wanted_sockets};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath, Quoted};
 use crate::domain::admin::{IntegrityDepth, IntegrityKind};
 use crate::domain::clock::{Clock, Timestamp};
@@ -86,11 +86,10 @@ impl Finding {
 /// Looks at what `arguments` name, prints what was found, and returns the exit code that `baristad --help` documents.
 #[must_use]
 pub fn run(arguments: &Arguments, what: Check) -> ExitCode {
-    let (findings, code) = examine(arguments, what);
+    let (findings, sockets, code) = examine(arguments, what);
     let text = if arguments.json {
         let findings: Vec<Value> = findings.iter().map(Finding::json).collect();
-        let report =
-            json!({ "version": VERSION, "backend": backend_version(), "findings": findings });
+        let report = json!({ "version": VERSION, "backend": backend_version(), "sockets": sockets, "findings": findings });
         format!("{report}\n")
     } else {
         findings.iter().map(line).collect()
@@ -114,24 +113,25 @@ fn line(finding: &Finding) -> String {
 }
 
 /// Looks at everything, whatever is wrong with the rest: a mistake in the configuration must not hide a damaged database.
-fn examine(arguments: &Arguments, what: Check) -> (Vec<Finding>, u8) {
+fn examine(arguments: &Arguments, what: Check) -> (Vec<Finding>, Option<Value>, u8) {
     let mut findings: Vec<Finding> = unknown_variable().into_iter().collect();
     let located = match locate(arguments) {
         Ok(located) => located,
         Err(finding) => {
             findings.push(finding);
-            return (findings, EXIT_CONFIGURATION);
+            return (findings, None, EXIT_CONFIGURATION);
         }
     };
     let (config, finding) = configuration(arguments, &located);
     findings.push(finding);
     let misconfigured = is_sick(&findings);
-    findings.extend(data_directory(&located, &config, what));
+    let (found, sockets) = data_directory(&located, &config, what);
+    findings.extend(found);
     let code = match (misconfigured, is_sick(&findings)) {
         (true, _) => EXIT_CONFIGURATION,
         (false, sick) => u8::from(sick),
     };
-    (findings, code)
+    (findings, sockets, code)
 }
 
 fn is_sick(findings: &[Finding]) -> bool {
@@ -178,7 +178,12 @@ fn configuration(arguments: &Arguments, located: &Located) -> (Config, Finding) 
     (config, Finding::new(level, "configuration", text))
 }
 
-fn data_directory(located: &Located, config: &Config, what: Check) -> Vec<Finding> {
+/// What is to be said of the data directory, and the sockets of a daemon in it, for whoever makes them in its place.
+fn data_directory(
+    located: &Located,
+    config: &Config,
+    what: Check,
+) -> (Vec<Finding>, Option<Value>) {
     let check = "data directory";
     let options = data_dir::Options {
         allow_network_file_system: config.storage.allow_network_file_system,
@@ -188,12 +193,12 @@ fn data_directory(located: &Located, config: &Config, what: Check) -> Vec<Findin
         Ok(None) => {
             let path = located.path.display();
             let text = format!("{path} does not exist; the daemon makes it");
-            return vec![Finding::new(Level::Note, check, text)];
+            return (vec![Finding::new(Level::Note, check, text)], None);
         }
         Err(error) => {
             let text = "was not looked into, because of the data directory";
             let unseen = Finding::new(Level::Note, "database", text);
-            return vec![refused(check, &error), unseen];
+            return (vec![refused(check, &error), unseen], None);
         }
     };
     let text = format!("{} ({})", data_dir.path().display(), located.source);
@@ -203,7 +208,13 @@ fn data_directory(located: &Located, config: &Config, what: Check) -> Vec<Findin
     if what != Check::Config {
         findings.extend(databases(&data_dir, what, SystemClock.now()));
     }
-    findings
+    let wanted = wanted_sockets(config);
+    let agents = wanted.for_agents.then(|| wanted.agent_path(&data_dir));
+    // JSON has no words for a path that is no text.
+    let socket = wanted.socket_path(&data_dir);
+    let agents = agents.as_deref().map(Path::to_str);
+    let sockets = json!({ "socket": socket.to_str(), "agent": agents });
+    (findings, Some(sockets))
 }
 
 /// Whether the daemon could make its socket and its log, where those lie elsewhere or others have been there.

@@ -33,7 +33,7 @@ use crate::instance::{Instance, InstanceError};
 use crate::platform::WriteWatch;
 use crate::scrape::{Render, Scrape};
 use crate::shutdown::{Hangup, on_signals};
-use crate::socket::{BoundSocket, Place};
+use crate::socket::{BoundSocket, Place, Sockets, Wanted};
 use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
 use crate::{notify, platform, telemetry};
 
@@ -118,10 +118,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     failpoint!("locked");
     finish_restore(&data_dir)?;
-    let socket = BoundSocket::open(&data_dir, config.server.socket.as_deref(), &instance)?;
+    let sockets = Sockets::open(&data_dir, wanted_sockets(&config), &instance)?;
     failpoint!("bound");
-    let agents = agent_socket(&config, &data_dir, &instance);
-    let sockets = Sockets { socket, agents };
     let outcome = serve_on(&config, &data_dir, &instance, sockets, arguments.detached);
     match &outcome {
         Ok(()) => tracing::info!("stopped"),
@@ -131,21 +129,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     outcome
 }
 
-/// The sockets, before there is a runtime.
-struct Sockets {
-    socket: BoundSocket,
-    agents: Option<BoundSocket>,
-}
-
-/// Binds the agent socket. That it cannot be bound is no reason not to serve people: its directory is open to sandboxes, and none of them
-/// may keep the daemon from starting.
-fn agent_socket(config: &Config, data_dir: &DataDir, instance: &Instance) -> Option<BoundSocket> {
-    if !config.agent.enabled {
-        return None;
+/// Where `config` wants the sockets to be.
+pub(crate) fn wanted_sockets(config: &Config) -> Wanted<'_> {
+    Wanted {
+        socket: config.server.socket.as_deref(),
+        for_agents: config.agent.enabled,
+        agent_socket: config.agent.socket.as_deref(),
     }
-    BoundSocket::bind_for_agents(data_dir, config.agent.socket.as_deref(), instance)
-        .inspect_err(|error| tracing::error!(%error, "there is no agent socket"))
-        .ok()
 }
 
 pub(crate) fn open_data_dir(located: &Located, config: &Config) -> anyhow::Result<DataDir> {
@@ -323,13 +313,14 @@ impl Daemon<'_> {
         tasks.spawn(async move { retention.run(stop).await });
         tasks.spawn(guard(Arc::clone(&self.instance), self.stop.clone()));
         let (store, log) = (Arc::clone(&self.store), self.log.clone());
-        let stop = self.stop.clone();
-        tasks.spawn(async move {
-            tokio::select! {
-                never = announce_writes(&store, &log) => match never {},
-                () = stop.cancelled() => {}
-            }
-        });
+        tasks.spawn(until(self.stop.clone(), async move {
+            announce_writes(&store, &log).await
+        }));
+        if let Some(limit) = notify::watchdog() {
+            let store = Arc::clone(&self.store);
+            let fed = notify::feed_watchdog(limit, move || store.signs_of_life());
+            tasks.spawn(until(self.stop.clone(), fed));
+        }
         tasks
     }
 
@@ -426,6 +417,14 @@ impl Daemon<'_> {
         if let Some(place) = &self.agent_place {
             place.unlink_if_ours();
         }
+    }
+}
+
+/// Does what has no end of its own, until the stop.
+async fn until(stop: CancellationToken, endless: impl Future<Output = Infallible>) {
+    tokio::select! {
+        never = endless => match never {},
+        () = stop.cancelled() => {}
     }
 }
 

@@ -2,7 +2,13 @@
 //!
 //! Without one (`NOTIFY_SOCKET` is not set) these do nothing. With one that does not listen, the daemon goes on: only a line in the log says so.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How many looks at the writer fit into the time after which the service manager gives up: a late one must not cost the daemon its life.
+const LOOKS: u32 = 4;
 
 /// The daemon accepts connections. `status` is a short text for `systemctl status`.
 pub fn ready(status: &str) {
@@ -17,6 +23,41 @@ pub fn stopping() {
 /// Something about the daemon changed, such as that it refuses writes.
 pub fn status(status: &str) {
     send(&[NotifyState::Status(&one_line(status))]);
+}
+
+/// After how long without a sign of life the service manager takes the daemon for stuck; `None` where nobody watches.
+#[must_use]
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
+}
+
+/// Gives the service manager a sign of life, within `limit`, as long as `signs` grows: what counts is that the writer gets on, not that this task
+/// still runs. Where it stands still, the status says so, and the service manager restarts the daemon in the end. Never returns.
+pub async fn feed_watchdog(limit: Duration, signs: impl Fn() -> u64) -> std::convert::Infallible {
+    let mut looks = interval(limit / LOOKS);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut seen, mut stuck) = (None, false);
+    loop {
+        looks.tick().await;
+        let now = Some(signs());
+        if now != seen {
+            send(&[NotifyState::Watchdog]);
+        }
+        match (now == seen, stuck) {
+            (true, false) => {
+                tracing::error!("the writer does not get on; is the disk stuck?");
+                status("The writer does not get on; is the disk stuck?");
+            }
+            (true, true) => status("The writer still does not get on"),
+            (false, true) => {
+                tracing::info!("the writer gets on again");
+                status("The writer gets on again");
+            }
+            (false, false) => {}
+        }
+        stuck = now == seen;
+        seen = now;
+    }
 }
 
 fn send(states: &[NotifyState<'_>]) {

@@ -21,6 +21,10 @@ use crate::data_dir::rules::{self, Facts, Kind, Us};
 use crate::data_dir::{DataDir, DataDirError, FileIdentity};
 use crate::instance::Instance;
 
+mod activation;
+
+pub use activation::{Sockets, Wanted};
+
 /// Only the daemon's user may connect.
 pub const SOCKET_MODE: u32 = 0o600;
 /// Connections that the kernel keeps while the daemon is busy; it may be configured to keep fewer.
@@ -81,9 +85,9 @@ pub enum SocketError {
         /// What the system said.
         source: io::Error,
     },
-    /// A service manager passed something that is not one listening Unix socket.
+    /// A service manager passed something else than the listening Unix sockets of this data directory.
     #[error(
-        "the service manager passed {found}; the socket unit must have exactly one ListenStream= with a path"
+        "the service manager passed {found}; the socket unit must have one ListenStream= with a path, and for agents a second one with theirs: `barista service install` writes it"
     )]
     Activation {
         /// What it passed.
@@ -150,27 +154,8 @@ pub struct Place {
 }
 
 impl BoundSocket {
-    /// Takes the socket that a service manager passed, else binds `configured`, else the path that clients compute from the data directory;
-    /// and publishes the path in `run/socket.path`.
-    ///
-    /// The instance lock is asked for as proof that a dead socket may be removed. Call it before threads start: it reads and clears the
-    /// variables of socket activation.
-    ///
-    /// # Errors
-    ///
-    /// [`SocketError`] says what is in the way and what to do about it.
-    pub fn open(
-        data_dir: &DataDir,
-        configured: Option<&Path>,
-        instance: &Instance,
-    ) -> Result<Self, SocketError> {
-        match activated()? {
-            Some(listener) => Self::adopt(data_dir, listener),
-            None => Self::bind(data_dir, configured, instance),
-        }
-    }
-
-    /// Binds without regard to socket activation.
+    /// Binds `configured`, else the path that clients compute from the data directory, and publishes the path in `run/socket.path`. Whoever has the
+    /// instance lock may remove a dead socket.
     ///
     /// # Errors
     ///
@@ -206,17 +191,7 @@ impl BoundSocket {
             None => agent_path(data_dir)?,
         };
         let (listener, bound) = bind_at(&path)?;
-        listener
-            .set_nonblocking(true)
-            .map_err(system("prepare", &path))?;
-        Ok(Self {
-            listener,
-            place: Place {
-                path,
-                bound: Some(bound),
-                published: None,
-            },
-        })
+        Self::unpublished(listener, path, Some(bound))
     }
 
     /// Takes over a socket that listens already; its path is never removed.
@@ -225,14 +200,18 @@ impl BoundSocket {
     ///
     /// [`SocketError::Activation`] when it has no path, or [`SocketError::System`] when the path cannot be published.
     pub fn adopt(data_dir: &DataDir, listener: BlockingListener) -> Result<Self, SocketError> {
-        let path = listener
-            .local_addr()
-            .ok()
-            .and_then(|address| address.as_pathname().map(Path::to_owned))
-            .ok_or_else(|| SocketError::Activation {
-                found: "a socket without a path".into(),
-            })?;
+        let path = activated_path(&listener)?;
         Self::publish(data_dir, listener, path, None)
+    }
+
+    /// Takes over an agent socket that listens already; its path is never removed.
+    ///
+    /// # Errors
+    ///
+    /// [`SocketError::Activation`] when it has no path, or [`SocketError::System`] when it cannot be prepared.
+    pub fn adopt_for_agents(listener: BlockingListener) -> Result<Self, SocketError> {
+        let path = activated_path(&listener)?;
+        Self::unpublished(listener, path, None)
     }
 
     fn publish(
@@ -241,17 +220,27 @@ impl BoundSocket {
         path: PathBuf,
         bound: Option<FileIdentity>,
     ) -> Result<Self, SocketError> {
+        let mut socket = Self::unpublished(listener, path, bound)?;
+        let (path, published) = (socket.path(), data_dir.run_dir().join(SOCKET_PATH_FILE));
+        replace(&published, path.as_os_str().as_bytes()).map_err(system("publish", path))?;
+        socket.place.published = Some(published);
+        Ok(socket)
+    }
+
+    fn unpublished(
+        listener: BlockingListener,
+        path: PathBuf,
+        bound: Option<FileIdentity>,
+    ) -> Result<Self, SocketError> {
         listener
             .set_nonblocking(true)
             .map_err(system("prepare", &path))?;
-        let published = data_dir.run_dir().join(SOCKET_PATH_FILE);
-        replace(&published, path.as_os_str().as_bytes()).map_err(system("publish", &path))?;
         Ok(Self {
             listener,
             place: Place {
                 path,
                 bound,
-                published: Some(published),
+                published: None,
             },
         })
     }
@@ -314,20 +303,10 @@ fn system(what: &'static str, path: &Path) -> impl Fn(io::Error) -> SocketError 
     }
 }
 
-/// The one listening socket that a service manager passed, if it passed any.
-fn activated() -> Result<Option<BlockingListener>, SocketError> {
-    let mut passed = listenfd::ListenFd::from_env();
-    match passed.len() {
-        0 => Ok(None),
-        1 => passed
-            .take_unix_listener(0)
-            .map_err(|error| SocketError::Activation {
-                found: error.to_string(),
-            }),
-        count => Err(SocketError::Activation {
-            found: format!("{count} descriptors"),
-        }),
-    }
+fn activated_path(listener: &BlockingListener) -> Result<PathBuf, SocketError> {
+    activation::path_of(listener).ok_or_else(|| SocketError::Activation {
+        found: "a socket without a path".into(),
+    })
 }
 
 fn computed_path(data_dir: &DataDir) -> Result<PathBuf, SocketError> {

@@ -8,6 +8,8 @@ import loader from '@grpc/proto-loader';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const FILES = ['barista/notification/v1/notification_service.proto', 'rpc_status.proto'];
+/** The metadata with the secret that an agent in a sandbox is known by. */
+const KEY_HEADER = 'barista-session-key';
 
 const definition = loader.loadSync(FILES, {
   includeDirs: [join(HERE, '../../proto'), HERE],
@@ -83,10 +85,17 @@ export function socketOf(dataDir = process.env.BARISTA_DATA_DIR || 'data') {
 
 /**
  * Connects to the daemon behind a socket.
+ *
+ * Over the agent socket each call needs a secret of 32 to 128 random letters and digits, and a notification belongs to whoever knows the one
+ * that it was created with. So it must outlive the program: `barista` keeps its own in `~/.local/state/barista/session.key`. The other
+ * socket ignores it.
  * @param {string} socket
+ * @param {string} [sessionKey] by default BARISTA_SESSION_KEY
  * @returns {Barista}
  */
-export function connect(socket) {
+export function connect(socket, sessionKey = process.env.BARISTA_SESSION_KEY) {
+  const metadata = new grpc.Metadata();
+  if (sessionKey) metadata.set(KEY_HEADER, sessionKey);
   const Service = grpc.loadPackageDefinition(definition).barista.notification.v1.NotificationService;
   const client = new Service(`unix:${socket}`, grpc.credentials.createInsecure(), {
     'grpc.default_authority': 'localhost',
@@ -97,11 +106,11 @@ export function connect(socket) {
   return {
     call: (method, request, limitMs = 35_000) =>
       new Promise((done, failed) => {
-        client[method](request, { deadline: Date.now() + limitMs }, (error, reply) =>
+        client[method](request, metadata, { deadline: Date.now() + limitMs }, (error, reply) =>
           error ? failed(new BaristaError(error)) : done(reply),
         );
       }),
-    watch: (request) => client.WatchNotifications(request),
+    watch: (request) => client.WatchNotifications(request, metadata),
     close: () => client.close(),
   };
 }

@@ -199,6 +199,40 @@ pub struct Notification {
     pub owner: Option<Owner>,
 }
 
+#[cfg(test)]
+impl Notification {
+    /// One of which nothing else is known: what a test says of it stands out.
+    pub(crate) fn blank(id: i64, state: Word<State>) -> Self {
+        Self {
+            id,
+            kind: Word::Other(String::new()),
+            priority: Word::Other(String::new()),
+            state,
+            title: String::new(),
+            message: String::new(),
+            context: String::new(),
+            agent: String::new(),
+            session: String::new(),
+            project: String::new(),
+            tags: Vec::new(),
+            options: Vec::new(),
+            allow_multiple: false,
+            allow_text: false,
+            create_time: None,
+            update_time: None,
+            read_time: None,
+            close_time: None,
+            closed_by: String::new(),
+            closed_surface: String::new(),
+            expire_time: None,
+            default_response: String::new(),
+            response: None,
+            sequence: 0,
+            owner: None,
+        }
+    }
+}
+
 impl Notification {
     /// Whether it is in an end state: nothing will change any more. A state outside the vocabulary is none.
     #[must_use]

@@ -218,12 +218,25 @@ fn alone_activated() {
         return;
     }
     let scene = Scene::new();
-    let outcome = BoundSocket::open(&scene.data_dir, None, &scene.instance);
+    let agent_socket = std::env::var_os("AGENT_SOCKET");
+    let nowhere = "/nowhere/agent.sock".into();
+    let wanted = Wanted {
+        socket: None,
+        for_agents: std::env::var_os("NO_AGENTS").is_none(),
+        agent_socket: Some(Path::new(agent_socket.as_ref().unwrap_or(&nowhere))),
+    };
+    let outcome = Sockets::open(&scene.data_dir, wanted, &scene.instance);
+    if std::env::var_os("ONLY_AGENTS").is_some() {
+        let sockets = outcome.expect("bound and adopted");
+        assert!(!sockets.socket.place.is_activated());
+        return assert!(sockets.agents.expect("adopted").place.is_activated());
+    }
     match std::env::var_os("SOCKET") {
         Some(path) => {
-            let socket = outcome.expect("adopted");
-            assert!(socket.place.is_activated());
-            assert_eq!(socket.path(), Path::new(&path));
+            let sockets = outcome.expect("adopted");
+            assert!(sockets.socket.place.is_activated());
+            assert_eq!(sockets.socket.path(), Path::new(&path));
+            assert!(sockets.agents.is_none(), "its directory is missing");
         }
         None => {
             let error = outcome.expect_err("not one socket");
@@ -257,4 +270,28 @@ fn anything_but_one_listening_unix_socket_is_refused() {
     alone::expect_pass(&mut activated_with("2", listener.into()));
     let file = tempfile::tempfile().expect("a file");
     alone::expect_pass(&mut activated_with("1", file.into()));
+}
+
+/// The sockets of agents and people are told apart by their paths; a mix-up would let a sandbox answer.
+#[test]
+fn an_agent_socket_is_never_taken_for_that_of_people() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (path, alias) = (directory.path().join("a.sock"), directory.path().join("b"));
+    let listener = BlockingListener::bind(&path).expect("bound");
+    symlink(directory.path(), &alias).expect("a link");
+    let passed = || listener.try_clone().expect("a descriptor").into();
+    // Alone it is no reason to do without one for people, which is made.
+    for own_name in [path.clone(), alias.join("a.sock")] {
+        alone::expect_pass(
+            activated_with("1", passed())
+                .env("AGENT_SOCKET", own_name)
+                .env("ONLY_AGENTS", "1"),
+        );
+    }
+    // Nobody would answer there.
+    alone::expect_pass(
+        activated_with("1", passed())
+            .env("AGENT_SOCKET", &path)
+            .env("NO_AGENTS", "1"),
+    );
 }

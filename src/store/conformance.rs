@@ -1,6 +1,8 @@
 //! What every store must do, whatever keeps its data. Each back end runs all of this on a fresh store.
 
 pub(crate) mod consumer;
+mod journal;
+mod list;
 pub(crate) mod retention;
 
 use std::sync::Arc;
@@ -21,6 +23,17 @@ use crate::domain::notification::store::{
 };
 use crate::domain::notification::{Choice, Notification, NotificationType, Priority, State};
 use crate::domain::word::Word;
+
+pub(crate) use self::journal::{
+    a_cursor_ahead_of_the_head_is_unknown, a_replay_shows_each_notification_as_it_was,
+    a_snapshot_continues_without_gap_or_repetition, concurrent_writers_leave_no_gap_for_a_reader,
+    the_journal_tells_each_change_once_in_order,
+};
+pub(crate) use self::list::{
+    a_page_key_beyond_the_end_is_an_empty_page, filters_choose_by_every_field,
+    lists_have_every_order_and_no_duplicates_across_pages,
+    open_notifications_are_counted_up_to_a_limit,
+};
 
 /// A store under test.
 type Store = Arc<dyn NotificationStore>;
@@ -433,266 +446,6 @@ pub(crate) async fn expiry_takes_the_default_or_leaves_silence(store: Store) {
     assert!(matches!(refused, Err(Error::NotificationClosed(_))));
 }
 
-pub(crate) async fn the_journal_tells_each_change_once_in_order(store: Store) {
-    let one = create(&store, question("one")).await.id;
-    let two = create(&store, question("two")).await.id;
-    store
-        .transition(change(one, Transition::Read), call(1))
-        .await
-        .expect("read");
-    store
-        .respond(answer(one, "yes", "ann"), call(2))
-        .await
-        .expect("answered");
-    store
-        .transition(change(two, Transition::Cancel), call(3))
-        .await
-        .expect("cancelled");
-    let expected = [
-        (one, ChangeKind::Created),
-        (two, ChangeKind::Created),
-        (one, ChangeKind::Read),
-        (one, ChangeKind::Responded),
-        (two, ChangeKind::Cancelled),
-    ];
-    assert_eq!(kinds(&store, 0).await, expected);
-    assert_eq!(kinds(&store, 3).await, expected[3..]);
-    assert_eq!(kinds(&store, 5).await, []);
-    assert_eq!(*store.head().borrow(), 5);
-    let history = store.history(one, 0, 10).await.expect("history");
-    assert_eq!(
-        history
-            .iter()
-            .map(|change| change.sequence)
-            .collect::<Vec<_>>(),
-        [1, 3, 4]
-    );
-    assert_eq!(history[0].actor, "agent");
-    assert_eq!(history[2].actor, "ann");
-}
-
-pub(crate) async fn a_replay_shows_each_notification_as_it_was(store: Store) {
-    let created = create(&store, question("one")).await;
-    let read = store
-        .transition(change(created.id, Transition::Read), call(1))
-        .await
-        .expect("read");
-    let answered = store
-        .respond(answer(created.id, "yes", "ann"), call(2))
-        .await
-        .expect("answered");
-    let changes = store.changes_after(0, 10).await.expect("changes");
-    let seen: Vec<_> = changes
-        .iter()
-        .map(|change| change.notification.clone())
-        .collect();
-    assert_eq!(seen, [created, read, answered]);
-}
-
-pub(crate) async fn a_cursor_ahead_of_the_head_is_unknown(store: Store) {
-    create(&store, question("one")).await;
-    assert!(matches!(
-        store.changes_after(2, 10).await,
-        Err(Error::UnknownCursor { .. })
-    ));
-    assert!(matches!(
-        store.changes_after(i64::MAX, 10).await,
-        Err(Error::UnknownCursor { .. })
-    ));
-}
-
-pub(crate) async fn lists_have_every_order_and_no_duplicates_across_pages(store: Store) {
-    let mut expected = Vec::new();
-    for index in 0..30 {
-        let priority = [
-            Priority::Low,
-            Priority::Critical,
-            Priority::Normal,
-            Priority::High,
-        ][index % 4];
-        let id = create(
-            &store,
-            Draft {
-                priority,
-                ..question("list")
-            },
-        )
-        .await
-        .id;
-        expected.push((index, id));
-    }
-    let oldest: Vec<i64> = expected.iter().map(|(_, id)| *id).collect();
-    let newest: Vec<i64> = oldest.iter().rev().copied().collect();
-    let urgent: Vec<i64> = [1, 3, 2, 0]
-        .iter()
-        .flat_map(|rank| expected.iter().filter(move |(index, _)| index % 4 == *rank))
-        .map(|(_, id)| *id)
-        .collect();
-    let open = Filter {
-        states: Selection {
-            values: vec![State::Pending, State::Read],
-            others: false,
-        },
-        ..Filter::default()
-    };
-    for id in [oldest[3], oldest[4], oldest[17]] {
-        store
-            .transition(change(id, Transition::Read), call(1))
-            .await
-            .expect("read");
-    }
-    for filter in [Filter::default(), open] {
-        for size in [1, 7, 29, 30, 31] {
-            let list = |order| ListQuery {
-                filter: filter.clone(),
-                order,
-                size,
-                after: None,
-            };
-            assert_eq!(ids(&store, list(Order::OldestFirst)).await, oldest);
-            assert_eq!(ids(&store, list(Order::NewestFirst)).await, newest);
-            assert_eq!(ids(&store, list(Order::MostUrgentFirst)).await, urgent);
-        }
-    }
-}
-
-pub(crate) async fn filters_choose_by_every_field(store: Store) {
-    let base = create(&store, question("base")).await.id;
-    let info = Draft {
-        kind: NotificationType::Info,
-        agent: "other".to_owned(),
-        ..question("info")
-    };
-    let info = create(&store, info).await.id;
-    store
-        .transition(change(info, Transition::Dismiss), call(1))
-        .await
-        .expect("dismissed");
-    let filtered = async |filter: Filter| {
-        ids(
-            &store,
-            ListQuery {
-                filter,
-                ..everything(10)
-            },
-        )
-        .await
-    };
-    let agent = Filter {
-        agent: "other".to_owned(),
-        ..Filter::default()
-    };
-    assert_eq!(filtered(agent).await, [info]);
-    let questions = Selection {
-        values: vec![NotificationType::Question],
-        others: false,
-    };
-    assert_eq!(
-        filtered(Filter {
-            kinds: questions,
-            ..Filter::default()
-        })
-        .await,
-        [base]
-    );
-    let dismissed = Selection {
-        values: vec![State::Dismissed],
-        others: false,
-    };
-    assert_eq!(
-        filtered(Filter {
-            states: dismissed,
-            ..Filter::default()
-        })
-        .await,
-        [info]
-    );
-    let others = Selection {
-        values: Vec::new(),
-        others: true,
-    };
-    assert!(
-        filtered(Filter {
-            states: others,
-            ..Filter::default()
-        })
-        .await
-        .is_empty()
-    );
-    let nobody = Filter {
-        session: "nobody".to_owned(),
-        ..Filter::default()
-    };
-    assert!(filtered(nobody).await.is_empty());
-}
-
-pub(crate) async fn a_page_key_beyond_the_end_is_an_empty_page(store: Store) {
-    create(&store, question("one")).await;
-    for order in [Order::OldestFirst, Order::MostUrgentFirst] {
-        let after = Some(PageKey {
-            rank: u8::MAX,
-            id: i64::MAX,
-        });
-        let page = store
-            .list(ListQuery {
-                order,
-                after,
-                ..everything(5)
-            })
-            .await
-            .expect("a page");
-        assert!(page.notifications.is_empty() && page.next.is_none());
-    }
-}
-
-pub(crate) async fn a_snapshot_continues_without_gap_or_repetition(store: Store) {
-    let first = create(&store, question("before")).await;
-    let snapshot = store
-        .snapshot(Filter::default(), 10)
-        .await
-        .expect("a snapshot");
-    assert_eq!(snapshot.notifications, [first]);
-    let second = create(&store, question("after")).await.id;
-    assert_eq!(
-        kinds(&store, snapshot.bounds.head).await,
-        [(second, ChangeKind::Created)]
-    );
-    let refused = store.snapshot(Filter::default(), 1).await;
-    assert!(matches!(refused, Err(Error::SnapshotTooLarge { limit: 1 })));
-}
-
-/// Sequences become visible in their order, without a gap, however many write at once. Easy for a store with one writer; the case is here
-/// for those that have several.
-pub(crate) async fn concurrent_writers_leave_no_gap_for_a_reader(store: Store) {
-    const WRITERS: usize = 8;
-    const EACH: usize = 25;
-    let mut writers = JoinSet::new();
-    for writer in 0..WRITERS {
-        let store = Arc::clone(&store);
-        writers.spawn(async move {
-            for index in 0..EACH {
-                create(&store, question(&format!("{writer}-{index}"))).await;
-            }
-        });
-    }
-    let mut head = store.head();
-    let mut seen = 0;
-    while seen < (WRITERS * EACH) as i64 {
-        let changes = store.changes_after(seen, 64).await.expect("no gap");
-        for change in &changes {
-            assert_eq!(change.sequence, seen + 1);
-            seen += 1;
-        }
-        if changes.is_empty() && *head.borrow_and_update() == seen {
-            head.changed().await.expect("a store");
-        }
-    }
-    while let Some(writer) = writers.join_next().await {
-        writer.expect("a writer");
-    }
-    assert_eq!(*store.head().borrow(), seen);
-}
-
 pub(crate) async fn racing_responders_have_one_winner(store: Store) {
     let id = create(&store, question("race")).await.id;
     let mut racers = JoinSet::new();
@@ -719,18 +472,6 @@ pub(crate) async fn racing_responders_have_one_winner(store: Store) {
             assert_eq!(closed.by, won[0].closed_by);
         }
     }
-}
-
-pub(crate) async fn open_notifications_are_counted_up_to_a_limit(store: Store) {
-    for _ in 0..5 {
-        create(&store, question("count")).await;
-    }
-    store
-        .transition(change(1, Transition::Cancel), call(1))
-        .await
-        .expect("cancelled");
-    assert_eq!(store.count_open(10).await.expect("a count"), 4);
-    assert_eq!(store.count_open(3).await.expect("a count"), 3);
 }
 
 /// Makes a test of each case, for the store that `$open` returns, with what must be kept alive beside it.

@@ -34,6 +34,7 @@ fn grow(daemon: &TestDaemon) {
     foreign.run("INSERT INTO mine SELECT zeroblob(60000000)");
 }
 
+/// Fails when `copy_pages` stops after its first step, or the copy is written under its final name.
 #[tokio::test]
 async fn a_backup_has_all_that_was_acknowledged_before_while_writers_go_on() {
     let daemon = TestDaemon::start().await;
@@ -76,6 +77,7 @@ async fn a_backup_has_all_that_was_acknowledged_before_while_writers_go_on() {
     daemon.foreign().run("DROP TABLE mine");
 }
 
+/// Fails when `DataDir::new_backup` writes the copy under its final name.
 #[tokio::test]
 async fn a_daemon_that_is_killed_leaves_no_backup_that_looks_good() {
     let mut daemon = TestDaemon::start().await;
@@ -111,6 +113,7 @@ async fn a_daemon_that_is_killed_leaves_no_backup_that_looks_good() {
     daemon.foreign().run("DROP TABLE mine");
 }
 
+/// Fails when the start of the daemon leaves `finish_restore` out.
 #[tokio::test]
 async fn a_restore_that_was_decided_is_finished_by_the_next_start() {
     let mut daemon = TestDaemon::start().await;
@@ -135,6 +138,7 @@ async fn a_restore_that_was_decided_is_finished_by_the_next_start() {
     assert!(!aside.join("incoming.db").exists());
 }
 
+/// Fails when `DataDir::new_backup` does not ask `backup_target`.
 #[tokio::test]
 async fn a_path_of_no_use_is_refused_before_anything_is_written() {
     let daemon = TestDaemon::start().await;
@@ -149,6 +153,7 @@ async fn a_path_of_no_use_is_refused_before_anything_is_written() {
     assert!(backups(daemon.home()).is_empty());
 }
 
+/// Fails when `journal_cut` does not count the changes.
 #[tokio::test]
 async fn a_watcher_keeps_its_story_while_the_journal_is_shortened() {
     let config = "[retention]\njournal_max_events = 5\ninterval = \"168h\"\n";

@@ -6,11 +6,17 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use barista_client::pb::consumer::v1::{AcknowledgeConsumerRequest, CreateConsumerRequest};
+use barista_client::pb::notification::v1::{
+    BatchCreateNotificationsRequest, CreateNotificationRequest, Cursor, GetNotificationRequest,
+    ListNotificationsRequest, NotificationFilter, Option as NotificationOption,
+    RespondNotificationRequest, create_notification_request,
+};
 use prost::Message;
 use tonic::Code;
 use tonic::codegen::http::uri::PathAndQuery;
 
-use crate::support::{Seed, TestDaemon, beside, code_and_reason, is_long, question, soon};
+use crate::support::{Seed, TestDaemon, answer, beside, code_and_reason, is_long, question, soon};
 
 /// An HTTP/2 frame.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -45,7 +51,7 @@ fn conversation() -> Vec<u8> {
         header("content-type", "application/grpc"),
         header("te", "trailers"),
     ];
-    let message = question("From a fuzzer").encode_to_vec();
+    let [(_, message), ..] = messages();
     let mut body = vec![0];
     body.extend(u32::try_from(message.len()).expect("short").to_be_bytes());
     body.extend(message);
@@ -103,7 +109,7 @@ fn say(socket: &Path, bytes: &[u8]) -> Vec<u8> {
     heard
 }
 
-/// Fails when any byte ends a task of the daemon with a panic.
+/// Fails when any byte ends a task of the daemon with a panic: let `field::request_id` unwrap what it parses.
 #[tokio::test]
 async fn spoilt_conversations_harm_nobody() {
     let count = if is_long() { 50_000 } else { 1_000 };
@@ -127,39 +133,123 @@ async fn spoilt_conversations_harm_nobody() {
     assert!(!said.contains("panicked"), "{said}");
 }
 
-/// Fails when a handler meets bytes that it takes for its own defect: an internal error.
+const REQUEST_ID: &str = "0190a6c1-7c4e-7d3b-9d1e-2f6a5b8c0d1e";
+
+/// A question with every field that can be spoilt.
+fn full() -> CreateNotificationRequest {
+    let option = NotificationOption {
+        name: "yes".to_owned(),
+        description: "go on".to_owned(),
+    };
+    let span = prost_types::Duration {
+        seconds: 60,
+        nanos: 1,
+    };
+    CreateNotificationRequest {
+        request_id: REQUEST_ID.to_owned(),
+        context: "{\"a\": [1, null]}".to_owned(),
+        tags: vec!["tag".to_owned()],
+        options: vec![option],
+        expiration: Some(create_notification_request::Expiration::Ttl(span)),
+        default_response: "yes".to_owned(),
+        ..question("From a fuzzer")
+    }
+}
+
+/// What methods expect.
+fn messages() -> [(&'static str, Vec<u8>); 8] {
+    let batch = BatchCreateNotificationsRequest {
+        requests: vec![full(), question("Another")],
+    };
+    let list = ListNotificationsRequest {
+        page_size: 7,
+        page_token: "b3Bx".to_owned(),
+        filter: Some(NotificationFilter {
+            agent: "tester".to_owned(),
+            ..NotificationFilter::default()
+        }),
+        ..ListNotificationsRequest::default()
+    };
+    let respond = RespondNotificationRequest {
+        request_id: REQUEST_ID.to_owned(),
+        ..answer(1, "yes")
+    };
+    let consumer = CreateConsumerRequest {
+        name: "bell".to_owned(),
+        request_id: REQUEST_ID.to_owned(),
+        ..CreateConsumerRequest::default()
+    };
+    let acknowledge = AcknowledgeConsumerRequest {
+        name: "bell".to_owned(),
+        through: Some(Cursor {
+            epoch: "e".to_owned(),
+            sequence: 1,
+        }),
+        generation: 1,
+        ..AcknowledgeConsumerRequest::default()
+    };
+    let get = GetNotificationRequest { id: 1 };
+    [
+        (
+            "notification.v1.NotificationService/CreateNotification",
+            full().encode_to_vec(),
+        ),
+        (
+            "notification.v1.NotificationService/BatchCreateNotifications",
+            batch.encode_to_vec(),
+        ),
+        (
+            "notification.v1.NotificationService/GetNotification",
+            get.encode_to_vec(),
+        ),
+        (
+            "notification.v1.NotificationService/ListNotifications",
+            list.encode_to_vec(),
+        ),
+        (
+            "notification.v1.NotificationService/RespondNotification",
+            respond.encode_to_vec(),
+        ),
+        (
+            "consumer.v1.ConsumerService/CreateConsumer",
+            consumer.encode_to_vec(),
+        ),
+        (
+            "consumer.v1.ConsumerService/AcknowledgeConsumer",
+            acknowledge.encode_to_vec(),
+        ),
+        ("admin.v1.AdminService/GetStatus", Vec::new()),
+    ]
+}
+
+/// Fails when a handler meets bytes that it takes for its own defect, an internal error: let `field::request_id` answer so. Every second one of the messages is
+/// one that another method expects.
 #[tokio::test]
 async fn spoilt_messages_are_refused_with_a_reason_or_served() {
-    let count = if is_long() { 20_000 } else { 300 };
+    let count = if is_long() { 20_000 } else { 1_200 };
     let daemon = TestDaemon::start().await;
     let raw = daemon.raw().await;
     let mut seed = Seed::new();
-    let message = question("From a fuzzer").encode_to_vec();
-    let paths = [
-        "barista.notification.v1.NotificationService/CreateNotification",
-        "barista.notification.v1.NotificationService/BatchCreateNotifications",
-        "barista.notification.v1.NotificationService/GetNotification",
-        "barista.notification.v1.NotificationService/ListNotifications",
-        "barista.notification.v1.NotificationService/RespondNotification",
-        "barista.consumer.v1.ConsumerService/CreateConsumer",
-        "barista.consumer.v1.ConsumerService/AcknowledgeConsumer",
-        "barista.admin.v1.AdminService/GetStatus",
-    ];
-    for path in paths {
-        for _ in 0..count / paths.len() {
-            let mut bytes = vec![0; 24];
-            bytes.extend(&message);
-            let bytes = spoil(bytes, &mut seed);
-            let bytes = Bytes(bytes.get(24..).unwrap_or_default().to_vec());
-            let mut client = tonic::client::Grpc::new(raw.channel.clone());
-            soon(client.ready()).await.expect("ready");
-            let path = PathAndQuery::try_from(format!("/{path}")).expect("a path");
-            let codec = tonic_prost::ProstCodec::<Bytes, Bytes>::default();
-            let request = tonic::Request::new(bytes.clone());
-            if let Err(status) = soon(client.unary(request, path.clone(), codec)).await {
-                let (code, reason) = code_and_reason(&status);
-                assert_ne!(code, Code::Internal, "{path} {reason} {bytes:?}");
-            }
+    let messages = messages();
+    for number in 0..count {
+        let (path, own) = &messages[number % messages.len()];
+        let other = usize::try_from(seed.below(messages.len() as u64)).expect("small");
+        let message = if seed.below(2) == 0 {
+            own
+        } else {
+            &messages[other].1
+        };
+        // What is spoilt begins after the first bytes.
+        let bytes = spoil([&[0; 24][..], message].concat(), &mut seed);
+        let bytes = Bytes(bytes.get(24..).unwrap_or_default().to_vec());
+        let mut client = tonic::client::Grpc::new(raw.channel.clone());
+        soon(client.ready()).await.expect("ready");
+        let path = PathAndQuery::try_from(format!("/barista.{path}")).expect("a path");
+        let codec = tonic_prost::ProstCodec::<Bytes, Bytes>::default();
+        let request = tonic::Request::new(bytes.clone());
+        if let Err(status) = soon(client.unary(request, path.clone(), codec)).await {
+            let (code, reason) = code_and_reason(&status);
+            assert_ne!(code, Code::Internal, "{path} {reason} {bytes:?}");
         }
     }
     daemon.ask("Still there?").await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use barista_client::ErrorReason;
 use barista_client::pb::admin::v1::{CheckIntegrityRequest, IntegrityDepth, IntegrityFindingKind};
+use barista_client::pb::consumer::v1::CreateConsumerRequest;
 
 use crate::support::{Home, TestDaemon, question, soon};
 
@@ -54,6 +55,49 @@ async fn a_sound_database_has_no_findings_and_one_that_refers_to_nothing_has() {
         .expect("a check");
     assert_eq!((found.findings.len(), found.complete), (1, false));
     foreign.run("DROP TABLE mine");
+}
+
+/// A tool has rebuilt a table of ours: what can be put back is, what cannot is told, and nobody else is harmed.
+///
+/// Fails when `Expected::of` learns the columns of the shared table alone, and when a column that cannot be put back keeps the daemon from starting.
+#[tokio::test]
+async fn a_table_of_ours_that_lost_columns_is_told_and_the_rest_is_served() {
+    let mut daemon = TestDaemon::start().await;
+    let asked = daemon.ask("Before").await;
+    let new = CreateConsumerRequest {
+        name: "bell".to_owned(),
+        ..CreateConsumerRequest::default()
+    };
+    soon(daemon.client().create_consumer(new))
+        .await
+        .expect("created");
+    daemon
+        .foreign()
+        .run("ALTER TABLE consumers DROP COLUMN epoch; ALTER TABLE consumers DROP COLUMN watch");
+    for _ in 0..2 {
+        daemon.ask("Going on").await;
+        let found = soon(daemon.client().check_integrity(full()))
+            .await
+            .expect("a check");
+        let [finding] = found.findings.as_slice() else {
+            panic!("{found:?}");
+        };
+        assert_eq!(finding.kind(), IntegrityFindingKind::Damage);
+        assert!(
+            finding.text.contains("column consumers.epoch"),
+            "{finding:?}"
+        );
+        let refused = soon(daemon.client().get_consumer("bell")).await;
+        assert_eq!(
+            refused.expect_err("it has no place").reason(),
+            ErrorReason::Internal
+        );
+        assert!(daemon.terminate().await.success());
+        daemon.restart().await;
+    }
+    assert_eq!(daemon.get(asked.id).await, asked);
+    let said = daemon.process().said();
+    assert!(!said.contains("panicked"), "{said}");
 }
 
 #[tokio::test]

@@ -33,3 +33,4 @@ mod upgrade;
 mod wait;
 mod watch;
 mod watch_limits;
+mod watchdog;

@@ -6,11 +6,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use barista_client::pb::notification::v1::{CreateNotificationRequest, StartAt};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Raw, Seed, TestDaemon, beside, every, from, info, soon};
+use crate::support::{Raw, Seed, TestDaemon, beside, every, from, info, is_long, soon};
 
 /// Tells the child where the socket is.
 const SOCKET: &str = "BARISTA_IT_SOCKET";
@@ -18,11 +19,15 @@ const SOCKET: &str = "BARISTA_IT_SOCKET";
 const WATCHING: &str = "all of them watch";
 const CONNECTIONS: usize = 20;
 const WATCHERS: usize = 100;
-/// Writes of 20 KB while nobody reads: copied for each watcher they would be 2 GB.
+/// Writes of 20 KB before anybody watches, more than the daemon keeps at hand: half of the watchers are so far behind.
+const BEFORE: usize = 600;
+/// The same while nobody reads. Copied for each watcher, either would be a GB.
 const WRITES: usize = 1_000;
 const MESSAGE: usize = 20_000;
 /// What the daemon may grow by. It keeps at most a batch of 1 MiB and what is on its way for each watcher.
-const GROWTH_KIB: u64 = 384 * 1024;
+const GROWTH_KIB: u64 = 512 * 1024;
+/// How long the daemon may take to end, whoever does not read.
+const PROMISED_END: Duration = Duration::from_secs(10);
 
 /// Not a test: the process with the watchers. Alone it does nothing.
 #[tokio::test]
@@ -34,8 +39,9 @@ async fn a_process_with_watchers() {
     let mut streams = Vec::new();
     for _ in 0..CONNECTIONS {
         let mut raw = Raw::connect(Path::new(&socket)).await;
-        for _ in 0..WATCHERS / CONNECTIONS {
-            let watch = raw.notifications.watch_notifications(from(StartAt::Now));
+        for number in 0..WATCHERS / CONNECTIONS {
+            let start = [StartAt::Now, StartAt::Oldest][number % 2];
+            let watch = raw.notifications.watch_notifications(from(start));
             let mut stream = soon(watch).await.expect("a stream").into_inner();
             soon(stream.message()).await.expect("it has started");
             streams.push((raw.channel.clone(), stream));
@@ -112,36 +118,49 @@ fn nuisances(socket: &Path) -> Vec<UnixStream> {
     (0..60).map(connect).collect()
 }
 
-/// Fails when a follower of `domain/feed.rs` takes its changes without the bound in bytes, or when each watcher has a queue.
-#[tokio::test]
-async fn a_hundred_watchers_in_a_stopped_process_cost_neither_memory_nor_time() {
-    // At its end the daemon gives those who do not read time to do so; here that would be time lost.
-    let daemon = TestDaemon::configured("[server]\nshutdown_grace = '500ms'").await;
-    let mut quick = daemon.watch(StartAt::Now).await;
-    let socket = daemon.client().socket().to_owned();
-    let watchers = Watchers::stopped(&socket).await;
-    let status = soon(daemon.client().get_status()).await.expect("a status");
-    assert_eq!(status.watchers, i32::try_from(WATCHERS + 1).expect("few"));
-    let open = nuisances(&socket);
-    let before = memory(&daemon, "VmRSS:");
+/// Creates `count` notifications of 20 KB.
+async fn make_noise(daemon: &TestDaemon, count: usize) {
     let loud = CreateNotificationRequest {
         message: "m".repeat(MESSAGE),
         ..info("Noise")
     };
-    let write = async {
-        for _ in 0..WRITES / 50 {
-            let batch = daemon
-                .client()
-                .batch_create_notifications(vec![loud.clone(); 50]);
-            soon(batch).await.expect("acknowledged");
-        }
+    for _ in 0..count / 50 {
+        let batch = vec![loud.clone(); 50];
+        let batch = daemon.client().batch_create_notifications(batch);
+        soon(batch).await.expect("acknowledged");
+    }
+}
+
+/// Fails when `feed` in `grpc/stream.rs` gives each watcher a queue of its own, and when no bound in bytes is left: that of a read (`MAX_BYTES` in
+/// `store/sqlite/journal.rs`), of what a follower takes (`domain/feed.rs`), and of a message (`grpc/stream.rs`). One of the three is enough to pass.
+#[tokio::test]
+async fn a_hundred_watchers_in_a_stopped_process_cost_neither_memory_nor_time() {
+    // At its end the daemon gives those who do not read time to do so. That would be time lost, unless the time is what is looked at.
+    let config = if is_long() {
+        ""
+    } else {
+        "[server]\nshutdown_grace = '500ms'"
     };
-    let (seen, ()) = tokio::join!(quick.events(WRITES), write);
+    let daemon = TestDaemon::configured(config).await;
+    make_noise(&daemon, BEFORE).await;
+    let mut quick = daemon.watch(StartAt::Now).await;
+    let socket = daemon.client().socket().to_owned();
+    let before = memory(&daemon, "VmRSS:");
+    let watchers = Watchers::stopped(&socket).await;
+    let status = soon(daemon.client().get_status()).await.expect("a status");
+    assert_eq!(status.watchers, i32::try_from(WATCHERS + 1).expect("few"));
+    let open = nuisances(&socket);
+    let (seen, ()) = tokio::join!(quick.events(WRITES), make_noise(&daemon, WRITES));
     assert_eq!(seen.len(), WRITES);
-    assert_eq!(every(daemon.client()).await.len(), WRITES);
+    assert_eq!(every(daemon.client()).await.len(), BEFORE + WRITES);
     let growth = memory(&daemon, "VmHWM:").saturating_sub(before);
     eprintln!("{WATCHERS} stopped watchers: {before} KiB before, {growth} KiB more at most");
     assert!(growth < GROWTH_KIB, "{growth} KiB");
+    let asked = Instant::now();
     assert!(daemon.terminate().await.success());
+    let taken = asked.elapsed();
+    eprintln!("they kept the daemon from ending for {taken:?}");
+    // A promise about time is measured in time; by itself nothing ends sooner on a machine that is busy.
+    assert!(!is_long() || taken <= PROMISED_END, "{taken:?}");
     drop((open, watchers));
 }

@@ -32,6 +32,8 @@ async fn on_a_nearly_full_disk_writing_stops_and_reading_goes_on() {
 }
 
 /// Writing into a file that has lost its name is writing into the void.
+///
+/// Fails when `look_around` does not ask whether the files are still there.
 #[tokio::test]
 async fn a_database_that_was_moved_away_takes_no_more_writes() {
     let mut daemon = TestDaemon::configured("[storage]\nfile_check_interval = '100ms'").await;

@@ -62,7 +62,7 @@ const KINDS: [ChangeKind; 7] = [
     ChangeKind::Deleted,
 ];
 
-/// Fails when `schema::migrate` skips a migration, or runs one again.
+/// Fails when `schema::migrate` skips a migration, or runs one again (`skip(done)` with one more, or one less).
 #[tokio::test]
 async fn a_database_of_each_earlier_schema_keeps_its_data_its_journal_and_its_other_users() {
     let migrations = migrations();

@@ -5,6 +5,7 @@
 //! acknowledged by that moment must be there.
 
 mod chance;
+mod consumers;
 mod disk;
 mod faults;
 mod ledger;

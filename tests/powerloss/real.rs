@@ -25,7 +25,7 @@ const TRUNCATE_FRAMES: i64 = 90;
 /// Writers that share commits.
 const WRITERS: usize = 4;
 
-struct Still;
+pub(crate) struct Still;
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {
@@ -33,7 +33,7 @@ impl Clock for Still {
     }
 }
 
-fn call() -> Call {
+pub(crate) fn call() -> Call {
     Call {
         now: Still.now(),
         deadline: None,
@@ -114,7 +114,7 @@ pub(crate) async fn create_as(
     created.pop().ok_or_else(nothing)
 }
 
-async fn respond(store: &dyn NotificationStore, id: i64, text: &str) -> Notification {
+pub(crate) async fn respond(store: &dyn NotificationStore, id: i64, text: &str) -> Notification {
     let respond = Respond {
         id,
         text: text.to_owned(),
@@ -128,15 +128,17 @@ async fn respond(store: &dyn NotificationStore, id: i64, text: &str) -> Notifica
     store.respond(respond, call()).await.expect("answered")
 }
 
+/// Writes down that somebody was told of `notification`.
+pub(crate) fn stored(recording: &Recording, notification: Notification) {
+    recording.promised(Promise::Stored(Box::new(notification)));
+}
+
 /// Opens the store, writes, one caller after the other and several at once, and closes it; writing down each promise when it is made.
 pub(crate) async fn work(directory: &Path, recording: &Arc<Recording>, rounds: usize) {
     let store = Arc::new(open(directory).expect("a store"));
     recording.promised(Promise::Opened {
         epoch: store.epoch().to_owned(),
     });
-    let stored = |recording: &Recording, notification: Notification| {
-        recording.promised(Promise::Stored(Box::new(notification)));
-    };
     for round in 0..rounds {
         let title = format!("alone {round}");
         let asked = create(&*store, &title, round % 7 * 1500).await;

@@ -27,10 +27,15 @@ from barista_client import (
     RequestIdReused,
     ResponseNotAllowed,
     RpcError,
+    SessionKeyUnusable,
+    SetAsideEventNotFound,
     is_open,
     kind_word,
     state_word,
 )
+from barista_client.errors import from_grpc
+from barista_client.pb.consumer.v1.consumer_service_pb2 import DiscardSetAsideEventRequest
+from barista_client.pb.consumer.v1.consumer_service_pb2_grpc import ConsumerServiceStub
 from daemon import LIMIT, ROOT, Daemon, barista
 
 
@@ -271,3 +276,40 @@ def test_what_a_filter_hides_does_not_stay_behind(daemon: Daemon) -> None:
                 assert time.monotonic() < end, client.get_consumer("bell")
             watch.close()
             follower.join(LIMIT)
+
+
+def test_over_the_agent_socket_a_question_belongs_to_the_key_that_it_was_asked_with(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails when a call or a watch goes out without the session's metadata."""
+    socket = daemon.data_dir / "run/agent/agent.sock"
+    monkeypatch.delenv("BARISTA_SESSION_KEY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with Client(socket=socket) as agent, agent.watch() as watch:
+        asked = agent.ask("Mine?", wait=0)
+        assert next(watch).notification.id == asked.id
+        assert asked.from_agent_socket
+    kept = tmp_path / "state/barista/session.key"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    # Another program of the same user, and one of nobody.
+    with Client(socket=socket) as again, Client(socket=socket, session_key="x" * 32) as other:
+        assert again.get(asked.id).title == "Mine?"
+        with pytest.raises(NotificationNotFound):
+            other.get(asked.id)
+    kept.chmod(0o644)
+    with pytest.raises(SessionKeyUnusable, match="only you can read"):
+        Client(socket=socket).get(asked.id)
+    # Where a person connects, nobody looks for a key.
+    with daemon.client() as person:
+        assert person.get(asked.id).title == "Mine?"
+
+
+def test_a_change_that_was_not_set_aside_has_an_error_of_its_own(daemon: Daemon) -> None:
+    with daemon.client() as client, grpc.insecure_channel(
+        f"unix:{daemon.socket}", [("grpc.default_authority", "localhost")]
+    ) as channel:
+        client.create_consumer("bell")
+        request = DiscardSetAsideEventRequest(name="bell", sequence=7)
+        with pytest.raises(grpc.RpcError) as raised:
+            ConsumerServiceStub(channel).DiscardSetAsideEvent(request, timeout=LIMIT)
+        assert isinstance(from_grpc(raised.value, daemon.socket), SetAsideEventNotFound)

@@ -1,5 +1,7 @@
 //! One run of the program: what was typed, done.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use barista_client::{Autostart, Client, ConnectOptions, Error};
@@ -74,6 +76,7 @@ async fn dispatch(app: &App, command: Command) -> Result<Exit> {
         Command::Status(status) => Box::pin(status.run(app)).await,
         Command::Doctor(doctor) => Box::pin(doctor.run(app)).await,
         Command::Daemon(daemon) => Box::pin(daemon.run(app)).await,
+        Command::Service(service) => Box::pin(service.run(app)).await,
         Command::Db(db) => Box::pin(db.run(app)).await,
         Command::Version(version) => Box::pin(version.run(app)).await,
         Command::Init(init) => init.run(app),
@@ -197,6 +200,22 @@ impl App {
             return Err(Failure::usage(what, why).next(next));
         }
         Ok(Some(located.path))
+    }
+
+    /// Makes the data directory, and in it the one for sockets, where they are missing.
+    pub(crate) fn make_data_dir(&self) -> Result<()> {
+        let path = self.located()?.path;
+        let missing = self.missing_data_dir()?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path.join(barista_locate::RUN_DIR))
+            .map_err(|error| Failure::io(format!("cannot make {}", path.display()), &error))?;
+        if let Some(made) = missing {
+            self.output
+                .note(&format!("Made the data directory {}.", made.display()));
+        }
+        Ok(())
     }
 
     /// How to find the daemon, as typed.

@@ -72,6 +72,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Daemon(cmd::daemon::Daemon),
     #[command(subcommand)]
+    Service(cmd::service::Service),
+    #[command(subcommand)]
     Db(cmd::db::Db),
     Init(cmd::init::Init),
     Completions(cmd::completions::Completions),
@@ -216,6 +218,10 @@ mod tests {
             "barista db retain --vacuum",
             "barista daemon logs -f",
             "barista daemon run",
+            "barista service install --dry-run --data-dir /x",
+            "barista service install --restart --force",
+            "barista service uninstall",
+            "barista service status --json",
             "barista status --json",
             "barista completions zsh",
         ] {

@@ -57,7 +57,10 @@ const TABLE: [(Exit, &str); 14] = [
         "dismissed, cancelled or expired without a response (ask, wait)",
     ),
     (Exit::StillOpen, "still open (wait --timeout 0)"),
-    (Exit::Unreachable, "the daemon cannot be reached"),
+    (
+        Exit::Unreachable,
+        "the daemon, or systemd for its service, cannot be reached",
+    ),
     (Exit::TryAgain, "overloaded or busy: try again"),
     (Exit::TimedOut, "--timeout or --wait ran out"),
     (Exit::Interrupted, "interrupted"),

@@ -21,6 +21,7 @@ mod picker;
 mod process;
 mod render;
 mod screen;
+mod service;
 mod shell;
 mod signals;
 mod span;

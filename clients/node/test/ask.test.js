@@ -94,6 +94,26 @@ test('the programs work as the README shows them', LIMIT, async (t) => {
   assert.equal((await asking).stdout, 'later\n');
 });
 
+test('over the agent socket a question belongs to the key that it was asked with', LIMIT, async (t) => {
+  const dataDir = await startDaemon(t);
+  const socket = `${dataDir}/run/agent/agent.sock`;
+  const agent = (key) => {
+    const barista = connect(socket, key);
+    t.after(() => barista.close());
+    return barista;
+  };
+  const request = { type: 'NOTIFICATION_TYPE_QUESTION', title: 'Mine?' };
+  const { notification } = await agent('a'.repeat(32)).call('CreateNotification', request);
+  const found = await agent('a'.repeat(32)).call('GetNotification', { id: notification.id });
+  assert.equal(found.notification.title, 'Mine?');
+  const get = (key) =>
+    agent(key)
+      .call('GetNotification', { id: notification.id })
+      .catch((error) => error.reason);
+  assert.equal(await get('b'.repeat(32)), 'NOTIFICATION_NOT_FOUND');
+  assert.equal(await get(''), 'INVALID_FIELD');
+});
+
 test('a program without a daemon is told how to start one', LIMIT, async () => {
   assert.throws(() => socketOf('/nonexistent'), /barista daemon start/);
 });

@@ -11,7 +11,7 @@ use super::super::clock::{Clock, Timestamp};
 use super::super::notification::draft::NewNotification;
 use super::super::notification::filter::Filter;
 use super::super::notification::store::{Call, Expired, ListQuery, Move, Page, Respond, Snapshot};
-use super::super::notification::{Notification, NotificationType, Priority, State};
+use super::super::notification::{Notification, State};
 use super::super::notifications::Notifications;
 use super::super::word::Word;
 use super::*;
@@ -45,31 +45,8 @@ pub(crate) fn change(sequence: i64) -> SharedChange {
 
 fn notification(state: State, sequence: i64) -> Notification {
     Notification {
-        id: QUESTION,
-        owner: None,
-        kind: Word::Known(NotificationType::Question),
-        priority: Word::Known(Priority::Normal),
-        state: Word::Known(state),
-        title: String::new(),
-        message: String::new(),
-        context: String::new(),
-        agent: String::new(),
-        session: String::new(),
-        project: String::new(),
-        tags: Vec::new(),
-        options: Vec::new(),
-        allow_multiple: false,
-        allow_text: false,
-        create_time: None,
-        update_time: None,
-        read_time: None,
-        close_time: None,
-        closed_by: String::new(),
-        closed_surface: String::new(),
-        expire_time: None,
-        default_response: String::new(),
-        response: None,
         sequence,
+        ..Notification::blank(QUESTION, Word::Known(state))
     }
 }
 

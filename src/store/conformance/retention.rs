@@ -166,6 +166,36 @@ pub(crate) async fn changes_go_by_their_age(stores: Stores) {
     assert_eq!((rows(&report), report.oldest), ([2, 0, 0], 3));
 }
 
+/// A clock that was ahead is set right: what it dated is not old because its time is still to come. It goes with the first change after it that
+/// is old, however far ahead the clock was.
+///
+/// Fails when `old_changes` of the store lets a change in the future count as old, or stops at it.
+pub(crate) async fn what_a_clock_ahead_has_dated_is_as_old_as_what_came_after_it(stores: Stores) {
+    for hours in [5_000, 5_000, 0, 1] {
+        let new = question("dated").validate(at(hours * HOUR)).expect("valid");
+        let created = stores.notifications.create(vec![new], call(hours * HOUR));
+        created.await.expect("created");
+    }
+    let aged = Policy {
+        journal_max_age: Duration::from_secs(24 * HOUR as u64),
+        ..POLICY
+    };
+    let early = stores.apply(aged, 2 * HOUR).await;
+    assert_eq!((rows(&early), early.oldest), ([0; 3], 1));
+    let report = stores.apply(aged, 24 * HOUR + 1).await;
+    assert_eq!((rows(&report), report.oldest), ([3, 0, 0], 4));
+}
+
+pub(crate) async fn changes_in_the_future_go_when_there_are_too_many(stores: Stores) {
+    for _ in 0..3 {
+        let new = question("ahead").validate(at(50 * HOUR)).expect("valid");
+        let created = stores.notifications.create(vec![new], call(50 * HOUR));
+        created.await.expect("created");
+    }
+    let report = stores.apply(keep(2), 10).await;
+    assert_eq!((rows(&report), report.oldest), ([1, 0, 0], 2));
+}
+
 pub(crate) async fn a_consumer_holds_back_what_it_has_not_acknowledged(stores: Stores) {
     stores.questions(8).await;
     stores.consumer("slow", 3).await;
@@ -301,6 +331,8 @@ macro_rules! retention_conformance_tests {
             nothing_goes_that_the_policy_keeps
             the_journal_keeps_so_many_changes_and_always_the_last
             changes_go_by_their_age
+            what_a_clock_ahead_has_dated_is_as_old_as_what_came_after_it
+            changes_in_the_future_go_when_there_are_too_many
             a_consumer_holds_back_what_it_has_not_acknowledged
             a_consumer_beyond_its_limits_holds_nothing_back
             only_what_was_closed_long_ago_goes_and_watchers_hear_of_it

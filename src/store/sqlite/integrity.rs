@@ -111,7 +111,18 @@ fn schema(
     }
     // An older one is upgraded at the next start, and what it lacks until then is no defect.
     if found == known {
-        findings.extend(missing(&Expected::of(NOTIFICATIONS)?.missing(connection)?));
+        let expected = Expected::of(NOTIFICATIONS)?;
+        let lost = expected.unrestorable(connection)?;
+        let mut names = expected.missing(connection)?;
+        names.retain(|name| !lost.contains(name));
+        findings.extend(missing(&names));
+        if !lost.is_empty() {
+            let text = format!(
+                "the {} is missing, and cannot be made up: another program has rebuilt the table without it; calls that need it fail, and the rest is served",
+                lost.join(", the ")
+            );
+            findings.push((IntegrityKind::Damage, text));
+        }
     }
     Ok(())
 }
@@ -283,6 +294,24 @@ mod tests {
         let first = Look { limit: 1, ..LOOK };
         let seen = examine(&connection, first, || false).expect("a look");
         assert!(seen.findings.len() == 1 && !seen.complete, "{seen:?}");
+    }
+
+    #[test]
+    fn a_column_that_rows_mean_nothing_without_is_damage_and_another_one_is_not() {
+        let connection = migrated();
+        connection
+            .execute_batch(
+                "ALTER TABLE consumers DROP COLUMN epoch; ALTER TABLE consumers DROP COLUMN watch",
+            )
+            .expect("done");
+        let seen = examine(&connection, LOOK, || false).expect("a look");
+        let [schema, damage] = seen.findings.as_slice() else {
+            panic!("{seen:?}");
+        };
+        assert_eq!(schema.0, IntegrityKind::Schema);
+        assert!(schema.1.contains("column consumers.watch"), "{schema:?}");
+        assert_eq!(damage.0, IntegrityKind::Damage);
+        assert!(damage.1.contains("column consumers.epoch"), "{damage:?}");
     }
 
     #[test]

@@ -27,8 +27,11 @@ pub(super) fn begin(
     jobs: &[Box<dyn Job>],
 ) -> rusqlite::Result<bool> {
     // Worth waiting for: somebody still wants the outcome, and the daemon goes on.
-    let is_wanted =
-        || !shared.hurried.load(Ordering::Acquire) && jobs.iter().any(|job| !job.is_abandoned());
+    // Asked in each slice: a writer that waits for somebody else's lock is not stuck.
+    let is_wanted = || {
+        shared.progress.sign();
+        !shared.hurried.load(Ordering::Acquire) && jobs.iter().any(|job| !job.is_abandoned())
+    };
     let mut backoff = BACKOFF;
     for attempt in 1..=options.busy_attempts {
         if try_for(connection, options.busy_timeout, is_wanted)? {

@@ -16,6 +16,7 @@ mod lock;
 mod notification;
 mod offline;
 mod opened;
+mod progress;
 mod readers;
 mod reconcile;
 mod retention;

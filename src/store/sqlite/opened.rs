@@ -10,6 +10,7 @@ use super::connection::{OPEN_TIMEOUT, open_writer};
 use super::failure::{OpenError, Severity, severity};
 use super::journal;
 use super::lock;
+use super::progress::Progress;
 use super::schema::{Expected, NOTIFICATIONS, migrate, version, version_number};
 use super::store::Options;
 use super::writer::Opening;
@@ -228,6 +229,7 @@ pub(super) fn reopen_file(
     expected: &Expected,
     identity: &Identity,
     published: i64,
+    progress: &Progress,
 ) -> Result<(Open, i64), OpenError> {
     // Before opening, which would make a new file where there is none.
     options
@@ -246,6 +248,9 @@ pub(super) fn reopen_file(
             "{file} ends with change {head}, but change {published} was acknowledged; restore a backup, or restart the daemon to go on without the lost changes"
         )));
     }
+    // A check of a large file takes minutes.
+    let failed = |source| OpenError::of(options.path.path(), source);
+    progress.follow(&open.connection).map_err(failed)?;
     quick_check(options, &open.connection)?;
     Ok((open, head))
 }

@@ -138,43 +138,59 @@ impl RetentionStore for SqliteStore {
 }
 
 impl SqliteStore {
-    /// The last change before the first one that is not old yet; 0 where there is none. What has no time that can be true does not count: direct
-    /// tooling may write anything.
+    /// The last old change before the first one that is young; 0 where there is none.
+    ///
+    /// The order of the journal is true even where its times are not. So a change without a time that can be true (still to come, as after the
+    /// clock was set back; or none at all) is as old as the next one that has such a time: by itself it neither goes nor keeps what is around it.
+    /// Should no other follow, the number of changes still bounds the journal.
     async fn last_old_change(&self, policy: Policy, now: Timestamp) -> Result<i64> {
         let limit = now.before(policy.journal_max_age);
-        let mut last = 0;
-        loop {
+        let mut walk = Walk::default();
+        while !walk.ended {
             let read =
-                move |connection: &Connection| Ok(old_changes(connection, last, limit, now)?);
-            let (through, more) = self.readers().read(read).await?;
-            last = through.max(last);
-            if !more {
-                return Ok(last);
-            }
+                move |connection: &Connection| Ok(old_changes(connection, walk, limit, now)?);
+            walk = self.readers().read(read).await?;
         }
+        Ok(walk.old)
     }
 }
 
-/// Walks over the changes after `after`. Returns the last one that is old, and whether all that were looked at are.
+/// A walk over the journal, in search of what is old.
+#[derive(Debug, Clone, Copy, Default)]
+struct Walk {
+    /// The last change that was looked at.
+    at: i64,
+    /// The last one that was old.
+    old: i64,
+    /// Whether there is nothing more to look at.
+    ended: bool,
+}
+
+/// Walks on over the next changes.
 fn old_changes(
     connection: &Connection,
-    after: i64,
+    mut walk: Walk,
     limit: Timestamp,
     now: Timestamp,
-) -> rusqlite::Result<(i64, bool)> {
+) -> rusqlite::Result<Walk> {
     let mut statement = connection
         .prepare_cached("SELECT seq, at FROM changes WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-    let mut rows = statement.query((after, count(AGE_ROWS)))?;
-    let (mut last, mut seen) = (after, 0);
+    let mut rows = statement.query((walk.at, count(AGE_ROWS)))?;
+    let mut seen = 0;
     while let Some(row) = rows.next()? {
-        let is_young = row::time(row, 1)?.is_some_and(|at| at > limit && at <= now);
-        if is_young {
-            return Ok((last, false));
-        }
-        last = row.get(0)?;
+        walk.at = row.get(0)?;
         seen += 1;
+        match row::time(row, 1)?.filter(|at| *at <= now) {
+            Some(at) if at > limit => {
+                walk.ended = true;
+                return Ok(walk);
+            }
+            Some(_) => walk.old = walk.at,
+            None => {}
+        }
     }
-    Ok((last, seen == AGE_ROWS))
+    walk.ended = seen < AGE_ROWS;
+    Ok(walk)
 }
 
 /// What the step is about.

@@ -25,6 +25,9 @@ const SEED: &str = "INSERT OR IGNORE INTO barista_meta (key, value) VALUES
     ('heartbeat', 0),
     ('consumer_generation', (SELECT coalesce(max(max(generation, watch)), 0) FROM consumers))";
 
+/// What a column that came back empty counted.
+const RECOUNT: &str = "UPDATE consumers SET set_aside = (SELECT count(*) FROM set_aside WHERE consumer_id = consumers.id)";
+
 /// The table that direct tooling may rebuild.
 const SHARED_TABLE: &str = "notifications";
 /// What it has had ever since: the first migration and its triggers build on these.
@@ -105,7 +108,7 @@ pub(super) fn migrate(
 /// What is wrong with the shared table of a file in which we have not been: the table of another program that happens to have its name. `None` where it
 /// is missing, or like ours.
 pub(super) fn foreign(connection: &Connection, version: i64) -> rusqlite::Result<Option<String>> {
-    let present = columns(connection)?;
+    let present = columns(connection, SHARED_TABLE)?;
     if version > 0 || present.is_empty() {
         return Ok(None);
     }
@@ -139,7 +142,7 @@ fn drop_copied(connection: &Connection) -> rusqlite::Result<()> {
 
 /// `migration` without the columns that the shared table has already, where it was copied alone.
 fn without_present(connection: &Connection, migration: &str) -> rusqlite::Result<String> {
-    let present = columns(connection)?;
+    let present = columns(connection, SHARED_TABLE)?;
     let adds_present = |line: &&str| {
         line.strip_prefix(ADD_COLUMN)
             .and_then(|column| column.split(' ').next())
@@ -216,8 +219,25 @@ enum Loss {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Column {
+    table: String,
     name: String,
+    /// Its type, with what a row has that says nothing of it.
     declared: String,
+    /// Whether rows can get it that were made without it.
+    addable: bool,
+}
+
+impl Column {
+    /// For people: `column consumers.watch`.
+    fn title(&self) -> String {
+        format!("column {}.{}", self.table, self.name)
+    }
+
+    fn is_in(&self, columns: &[Self]) -> bool {
+        columns
+            .iter()
+            .any(|other| other.table == self.table && other.name == self.name)
+    }
 }
 
 impl Expected {
@@ -227,9 +247,10 @@ impl Expected {
         for migration in migrations {
             connection.execute_batch(migration)?;
         }
+        let objects = objects(&connection)?;
         Ok(Self {
-            objects: objects(&connection)?,
-            columns: columns(&connection)?,
+            columns: columns_of_tables(&connection, &objects)?,
+            objects,
             loss: Loss::BeginAnew,
         })
     }
@@ -246,7 +267,6 @@ impl Expected {
     /// that another tool declared differently still serves.
     pub(super) fn missing(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
         let present = objects(connection)?;
-        let found = columns(connection)?;
         let serves = |object: &&Object| match object.kind.as_str() {
             "table" => present
                 .iter()
@@ -255,16 +275,32 @@ impl Expected {
         };
         let objects = self.objects.iter().filter(|object| !serves(object));
         let objects = objects.map(|object| format!("{} {}", object.kind, object.name));
-        let lost = self
-            .columns
-            .iter()
-            .filter(|c| found.iter().all(|f| f.name != c.name))
-            .map(|column| format!("column {SHARED_TABLE}.{}", column.name));
+        let lost = self.lost_columns(connection)?;
+        let lost = lost.into_iter().map(Column::title);
         Ok(objects.chain(lost).collect())
     }
 
+    /// Those of the missing columns that cannot be put back: rows are told apart by them, or mean nothing without.
+    pub(super) fn unrestorable(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+        let present = objects(connection)?;
+        let is_there = |column: &&Column| {
+            let is_it = |object: &Object| object.kind == "table" && object.name == column.table;
+            present.iter().any(is_it)
+        };
+        let lost = self.lost_columns(connection)?;
+        let lost = lost
+            .into_iter()
+            .filter(|column| !column.addable && column.table != SHARED_TABLE);
+        Ok(lost.filter(is_there).map(Column::title).collect())
+    }
+
+    fn lost_columns(&self, connection: &Connection) -> rusqlite::Result<Vec<&Column>> {
+        let found = columns_of_tables(connection, &self.objects)?;
+        Ok(self.columns.iter().filter(|c| !c.is_in(&found)).collect())
+    }
+
     /// Puts back tables, columns, indexes and triggers that are missing or changed, and records in the journal what nobody recorded
-    /// meanwhile. A table comes back empty. Must run inside a write transaction. Returns what was repaired.
+    /// meanwhile. A table comes back empty, and so does a column; one without which a row means nothing stays missing. Must run inside a write transaction. Returns what was repaired.
     ///
     /// # Errors
     ///
@@ -296,7 +332,19 @@ impl Expected {
                 connection.execute_batch("DELETE FROM barista_meta WHERE key = 'epoch'")?;
             }
         }
+        for column in self.lost_columns(connection)? {
+            if column.addable && column.table != SHARED_TABLE {
+                add(connection, column)?;
+                repaired.push(column.title());
+            }
+        }
         connection.execute_batch(SEED)?;
+        if repaired
+            .iter()
+            .any(|name| name == "column consumers.set_aside")
+        {
+            connection.execute_batch(RECOUNT)?;
+        }
         Ok(repaired)
     }
 
@@ -307,12 +355,8 @@ impl Expected {
             .iter()
             .filter(|object| !present.contains(object))
             .collect();
-        let found = columns(connection)?;
-        let lost: Vec<&Column> = self
-            .columns
-            .iter()
-            .filter(|c| found.iter().all(|f| f.name != c.name))
-            .collect();
+        let mut lost = self.lost_columns(connection)?;
+        lost.retain(|column| column.table == SHARED_TABLE);
         let has_table = present
             .iter()
             .any(|o| o.kind == "table" && o.name == SHARED_TABLE);
@@ -328,11 +372,8 @@ impl Expected {
             }
         } else {
             for column in &lost {
-                connection.execute_batch(&format!(
-                    "ALTER TABLE {SHARED_TABLE} ADD COLUMN {} {}",
-                    column.name, column.declared
-                ))?;
-                repaired.push(format!("column {SHARED_TABLE}.{}", column.name));
+                add(connection, column)?;
+                repaired.push(column.title());
             }
         }
         let unwatched =
@@ -374,284 +415,44 @@ fn objects(connection: &Connection) -> rusqlite::Result<Vec<Object>> {
     objects.collect()
 }
 
-fn columns(connection: &Connection) -> rusqlite::Result<Vec<Column>> {
+/// The columns of those of `objects` that are tables.
+fn columns_of_tables(connection: &Connection, objects: &[Object]) -> rusqlite::Result<Vec<Column>> {
+    let tables = objects.iter().filter(|object| object.kind == "table");
+    let mut all = Vec::new();
+    for table in tables {
+        all.extend(columns(connection, &table.name)?);
+    }
+    Ok(all)
+}
+
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
     let mut statement = connection.prepare(
-        "SELECT name, type || CASE WHEN dflt_value IS NULL THEN '' ELSE ' DEFAULT ' || dflt_value END
-           FROM pragma_table_info('notifications')",
+        "SELECT name, type || CASE WHEN dflt_value IS NULL THEN ''
+                                   WHEN \"notnull\" THEN ' NOT NULL DEFAULT ' || dflt_value
+                                   ELSE ' DEFAULT ' || dflt_value END,
+                pk = 0 AND (NOT \"notnull\" OR dflt_value IS NOT NULL)
+           FROM pragma_table_info(?1)",
     )?;
-    let columns = statement.query_map([], |row| {
+    let columns = statement.query_map([table], |row| {
         Ok(Column {
+            table: table.to_owned(),
             name: row.get(0)?,
             declared: row.get(1)?,
+            addable: row.get(2)?,
         })
     })?;
     columns.collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NEWEST: i64 = NOTIFICATIONS.len() as i64;
-
-    fn migrated() -> Connection {
-        let mut connection = Connection::open_in_memory().expect("a database");
-        migrate(&mut connection, Path::new("test"), NOTIFICATIONS).expect("a schema");
-        connection
-    }
-
-    fn insert(connection: &Connection, title: &str) {
-        connection
-            .execute(
-                "INSERT INTO notifications (type, title, message, created_at, updated_at)
-                 VALUES ('info', ?1, 'm', '2025-01-01', '2025-01-01')",
-                [title],
-            )
-            .expect("an insert");
-    }
-
-    fn kinds(connection: &Connection) -> Vec<(i64, String)> {
-        let mut statement = connection
-            .prepare("SELECT notification_id, kind FROM changes ORDER BY seq")
-            .expect("sql");
-        let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-            .expect("rows");
-        rows.collect::<Result<_, _>>().expect("rows")
-    }
-
-    fn meta(connection: &Connection, key: &str) -> String {
-        let sql = "SELECT CAST(value AS TEXT) FROM barista_meta WHERE key = ?1";
-        connection
-            .query_row(sql, [key], |row| row.get(0))
-            .expect("a value")
-    }
-
-    fn restore(connection: &Connection) -> Vec<String> {
-        Expected::of(NOTIFICATIONS)
-            .expect("a schema")
-            .restore(connection)
-            .expect("a repair")
-    }
-
-    #[test]
-    fn an_intact_schema_is_left_alone() {
-        let connection = migrated();
-        assert_eq!(restore(&connection), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_second_migration_does_nothing() {
-        let mut connection = migrated();
-        assert!(matches!(
-            migrate(&mut connection, Path::new("test"), NOTIFICATIONS),
-            Ok(NEWEST)
-        ));
-    }
-
-    #[test]
-    fn a_file_from_the_future_is_refused() {
-        let mut connection = migrated();
-        connection
-            .execute(
-                "UPDATE barista_meta SET value = 99 WHERE key = 'schema_version'",
-                [],
-            )
-            .expect("an update");
-        let refused = migrate(&mut connection, Path::new("test"), NOTIFICATIONS);
-        assert!(matches!(
-            refused,
-            Err(OpenError::FromTheFuture {
-                found: 99,
-                known: NEWEST,
-                ..
-            })
-        ));
-    }
-
-    #[test]
-    fn a_table_of_another_program_is_told_in_one_sentence() {
-        let mut connection = Connection::open_in_memory().expect("a database");
-        connection
-            .execute_batch("CREATE TABLE notifications (id, priority, title, message, context, status, user_response, created_at, updated_at)")
-            .expect("a table");
-        let refused = migrate(&mut connection, Path::new("f"), NOTIFICATIONS).expect_err("refused");
-        let said = refused.to_string();
-        assert!(
-            said.starts_with(
-                "f holds a table `notifications` that is not Barista's: column type is missing; "
-            ),
-            "{said}"
-        );
-    }
-
-    #[test]
-    fn a_failed_upgrade_changes_nothing() {
-        let mut connection = Connection::open_in_memory().expect("a database");
-        connection
-            .execute_batch("CREATE TABLE change_contents (mine)")
-            .expect("a table");
-        let before = objects(&connection).expect("a schema");
-        let refused = migrate(&mut connection, Path::new("test"), NOTIFICATIONS);
-        assert!(
-            matches!(refused, Err(OpenError::Upgrade { .. })),
-            "{refused:?}"
-        );
-        assert_eq!(objects(&connection).expect("a schema"), before);
-    }
-
-    #[test]
-    fn a_table_that_was_copied_alone_from_another_database_is_taken_over() {
-        let source = migrated();
-        let mut copy = Connection::open_in_memory().expect("a database");
-        // What the shell's ".dump notifications" writes: the table first, then its indexes and triggers.
-        let mut copied = objects(&source).expect("a schema");
-        copied.retain(|object| object.sql.contains(" notifications"));
-        copied.sort_by_key(|object| object.kind != "table");
-        for object in copied {
-            copy.execute_batch(&object.sql).expect("a copy");
-        }
-        assert!(matches!(
-            migrate(&mut copy, Path::new("test"), NOTIFICATIONS),
-            Ok(NEWEST)
-        ));
-        insert(&copy, "new");
-        assert_eq!(kinds(&copy), [(1, "created".to_owned())]);
-        assert_eq!(restore(&copy), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_table_of_ours_comes_back_empty_with_what_belongs_to_it() {
-        for table in ["consumers", "set_aside", "change_contents"] {
-            let connection = migrated();
-            insert(&connection, "before");
-            let epoch = meta(&connection, "epoch");
-            connection
-                .execute_batch(&format!("DROP TABLE {table}"))
-                .expect("a drop");
-            let repaired = restore(&connection);
-            assert!(repaired.contains(&format!("table {table}")), "{repaired:?}");
-            assert_eq!(restore(&connection), Vec::<String>::new());
-            let rows = format!("SELECT count(*) FROM {table}");
-            let rows: i64 = connection
-                .query_row(&rows, [], |row| row.get(0))
-                .expect("a count");
-            assert_eq!(rows, 0);
-            insert(&connection, "after");
-            assert_eq!(kinds(&connection).len(), 2);
-            assert_eq!(meta(&connection, "epoch"), epoch);
-        }
-    }
-
-    #[test]
-    fn a_lost_journal_begins_anew_in_another_epoch_unless_it_is_in_use() {
-        let connection = migrated();
-        insert(&connection, "before");
-        let epoch = meta(&connection, "epoch");
-        connection
-            .execute_batch("DROP TABLE changes")
-            .expect("a drop");
-        let in_use = Expected::of(NOTIFICATIONS)
-            .expect("a schema")
-            .of_a_journal_in_use();
-        let refused = in_use.restore(&connection).expect_err("it is in use");
-        assert!(
-            refused.to_string().contains("restore a backup"),
-            "{refused}"
-        );
-        assert!(!restore(&connection).is_empty());
-        assert_ne!(meta(&connection, "epoch"), epoch);
-        insert(&connection, "after");
-        assert!(kinds(&connection).contains(&(2, "created".to_owned())));
-        assert_eq!(restore(&connection), Vec::<String>::new());
-    }
-
-    #[test]
-    fn keys_that_were_deleted_are_put_back() {
-        let connection = migrated();
-        insert(&connection, "before");
-        connection
-            .execute_batch(
-                "INSERT INTO consumers (name, epoch, acknowledged, generation, created_at, updated_at, watch)
-                     VALUES ('bell', 'e', 0, 3, '', '', 7);
-                 DELETE FROM barista_meta WHERE key <> 'schema_version'",
-            )
-            .expect("sql");
-        restore(&connection);
-        assert_eq!(meta(&connection, "epoch").len(), 32);
-        assert_eq!(meta(&connection, "consumer_generation"), "7");
-        assert_eq!(kinds(&connection).len(), 1, "nothing is told twice");
-    }
-
-    #[test]
-    fn a_file_that_has_lost_its_version_is_not_upgraded_on_a_guess() {
-        let mut connection = migrated();
-        connection
-            .execute_batch("DROP TABLE barista_meta")
-            .expect("a drop");
-        let refused = migrate(&mut connection, Path::new("test"), NOTIFICATIONS);
-        assert!(
-            matches!(&refused, Err(OpenError::Damaged { finding, .. }) if finding == VERSION_LOST),
-            "{refused:?}"
-        );
-    }
-
-    #[test]
-    fn a_rebuilt_table_gets_its_triggers_back_and_the_journal_what_it_missed() {
-        let connection = migrated();
-        for title in ["kept", "changed", "removed"] {
-            insert(&connection, title);
-        }
-        connection
-            .execute_batch(
-                "CREATE TABLE rebuilt (id INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT, priority TEXT, title TEXT, message TEXT,
-                                       context TEXT, status TEXT, user_response TEXT, created_at TEXT, updated_at TEXT);
-                 INSERT INTO rebuilt SELECT id, type, priority, title, message, context, status, user_response,
-                                            created_at, updated_at FROM notifications;
-                 DROP TABLE notifications;
-                 ALTER TABLE rebuilt RENAME TO notifications;
-                 DELETE FROM notifications WHERE id = 3;
-                 UPDATE notifications SET status = 'read' WHERE id = 2;
-                 INSERT INTO notifications (id, type, priority, title, message, status, created_at, updated_at)
-                     VALUES (4, 'info', 'low', 'new', 'm', 'pending', '', '')",
-            )
-            .expect("a rebuild");
-        assert!(!restore(&connection).is_empty());
-        let created = |id| (id, "created".to_owned());
-        let expected = [
-            created(1),
-            created(2),
-            created(3),
-            (3, "deleted".to_owned()),
-            (2, "read".to_owned()),
-            created(4),
-        ];
-        assert_eq!(kinds(&connection), expected);
-        insert(&connection, "after");
-        assert_eq!(kinds(&connection).len(), 7);
-        assert_eq!(restore(&connection), Vec::<String>::new());
-    }
-
-    #[test]
-    fn rows_from_before_the_journal_are_not_reported_as_new_by_a_repair() {
-        let mut connection = Connection::open_in_memory().expect("a database");
-        connection
-            .execute_batch(
-                "CREATE TABLE notifications (id INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT NOT NULL,
-                    priority TEXT NOT NULL DEFAULT 'normal', title TEXT NOT NULL, message TEXT NOT NULL, context TEXT,
-                    status TEXT NOT NULL DEFAULT 'pending', user_response TEXT, created_at TEXT NOT NULL,
-                    updated_at TEXT NOT NULL)",
-            )
-            .expect("a table");
-        insert(&connection, "old");
-        migrate(&mut connection, Path::new("test"), NOTIFICATIONS).expect("a schema");
-        connection
-            .execute_batch("DROP TRIGGER barista_notifications_inserted")
-            .expect("a drop");
-        let expected = Expected::of(NOTIFICATIONS).expect("a schema");
-        let missing = expected.missing(&connection).expect("a look");
-        assert_eq!(missing, ["trigger barista_notifications_inserted"]);
-        assert_eq!(restore(&connection), missing);
-        assert_eq!(kinds(&connection), []);
-    }
+fn add(connection: &Connection, column: &Column) -> rusqlite::Result<()> {
+    let Column {
+        table,
+        name,
+        declared,
+        ..
+    } = column;
+    connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {name} {declared}"))
 }
+
+#[cfg(test)]
+mod tests;

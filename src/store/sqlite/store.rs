@@ -151,6 +151,12 @@ impl SqliteStore {
         self.writer.hint();
     }
 
+    /// How many signs of life the writer has given so far, and will have given more soon if it is not stuck: it is asked for one. Whether it
+    /// writes, waits for another process's lock or has nothing to do makes no difference.
+    pub fn signs_of_life(&self) -> u64 {
+        self.writer.signs()
+    }
+
     pub(super) fn writer(&self) -> &Writer {
         &self.writer
     }

@@ -97,8 +97,9 @@ impl WriterThread {
     /// Works until the store is stopped.
     pub(super) fn run(&mut self) {
         // The hook counts on the thread that commits, so it is set here.
-        self.count_frames();
+        self.attend();
         while !self.shared.stopping.load(Ordering::Acquire) {
+            self.shared.progress.sign();
             match receive(&self.queue, &self.shared, self.pause()) {
                 Ok(message) => self.serve(message),
                 Err(RecvTimeoutError::Timeout) => self.idle(),
@@ -123,9 +124,12 @@ impl WriterThread {
         self.release();
     }
 
-    fn count_frames(&self) {
-        if let Some(open) = &self.open {
-            checkpoint::count_frames(&open.connection);
+    /// Counts what the connection that has been opened does from now on.
+    fn attend(&self) {
+        let Some(open) = &self.open else { return };
+        checkpoint::count_frames(&open.connection);
+        if let Err(error) = self.shared.progress.follow(&open.connection) {
+            tracing::warn!(%error, "a long statement will look as if the writer were stuck");
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::failure::{Failure, OpenError};
 use super::job::{Job, job};
+use super::progress::Progress;
 use super::store::Options;
 use super::thread::WriterThread;
 use crate::data_dir::FileIdentity;
@@ -55,6 +56,8 @@ pub(super) struct Shared {
     pub(super) stopping: AtomicBool,
     /// Whether the daemon will stop soon: a lock that another process holds is not waited for any more.
     pub(super) hurried: AtomicBool,
+    /// That the thread gets on.
+    pub(super) progress: Progress,
     /// Messages in the queue.
     pub(super) depth: AtomicUsize,
     /// Transactions committed.
@@ -83,6 +86,7 @@ impl Shared {
             ahead: Mutex::new(Vec::new()),
             stopping: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
+            progress: Progress::default(),
             depth: AtomicUsize::new(0),
             commits: AtomicU64::new(0),
             writes: AtomicU64::new(0),
@@ -237,6 +241,12 @@ impl Writer {
         if self.shared.followed.load(Ordering::Acquire) {
             drop(self.send(Message::Nudge));
         }
+    }
+
+    /// How many signs of life the thread has given so far; asks it for another one. A full queue needs no asking.
+    pub(super) fn signs(&self) -> u64 {
+        drop(self.send(Message::Nudge));
+        self.shared.progress.signs()
     }
 
     fn send(&self, message: Message) -> Result<()> {

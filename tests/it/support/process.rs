@@ -79,6 +79,13 @@ impl Process {
         .await
     }
 
+    /// What the daemon tells its service manager next.
+    pub(crate) async fn told(&self) -> String {
+        let mut text = vec![0; 4096];
+        let length = soon(self.manager.recv(&mut text)).await.expect("a message");
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    }
+
     /// Waits for the end of the process.
     pub(crate) async fn exit(&self) -> ExitStatus {
         soon(self.ended()).await

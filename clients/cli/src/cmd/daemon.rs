@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::log_file::LogFile;
 use crate::process;
+use crate::service::manager;
 use crate::signals::Stop as Signals;
 
 /// The daemon's program.
@@ -86,6 +87,14 @@ async fn start(app: &App) -> Result<Exit> {
     let (client, verb) = match running(app).await? {
         Some(client) => (client, "runs already"),
         None if app.socket.is_some() => return Err(not_ours("start")),
+        None if is_service(app).await? => {
+            let started = manager::start().await;
+            started.map_err(|error| error.failure("cannot start the service"))?;
+            (
+                app.connect(Autostart::Never).await?,
+                "has started as a service",
+            )
+        }
         // Asked for in so many words, so --no-autostart does not matter.
         None => (
             app.connect(Autostart::Allowed { daemon: None }).await?,
@@ -100,6 +109,17 @@ async fn start(app: &App) -> Result<Exit> {
         client.socket().display()
     ));
     Ok(Exit::Done)
+}
+
+/// Whether systemd is to run the daemon of the data directory.
+async fn is_service(app: &App) -> Result<bool> {
+    let data_dir = app.located()?.path;
+    let data_dir = data_dir.canonicalize().unwrap_or(data_dir);
+    let uid = rustix::process::geteuid().as_raw();
+    let run_dir = data_dir.join(barista_locate::RUN_DIR);
+    let socket = barista_locate::published_socket(&run_dir, uid)
+        .unwrap_or_else(|| barista_locate::socket_path(&data_dir, uid));
+    Ok(manager::serves(&socket).await)
 }
 
 /// The failure to start a daemon where only a socket is known.
@@ -141,6 +161,16 @@ async fn stop(app: &App) -> Result<Exit> {
     };
     let number = pid.as_raw_nonzero();
     let what = format!("cannot stop the daemon (process {number})");
+    if manager::runs(pid).await {
+        // Its sockets stay with systemd otherwise, and the next one to connect would start it again.
+        manager::stop()
+            .await
+            .map_err(|error| error.failure(&what))?;
+        app.output.note(&format!(
+            "The daemon (process {number}) has stopped, and its sockets with it. As a service it runs again after: barista daemon start"
+        ));
+        return Ok(Exit::Done);
+    }
     let ended = process::terminate(pid, STOP_LIMIT)
         .await
         .map_err(|error| Failure::io(&what, &error))?;
@@ -234,7 +264,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> Failure {
     let failure = Failure::io(format!("cannot read {}", path.display()), error);
     if error.kind() == io::ErrorKind::NotFound {
         let next =
-            "no command has started a daemon here; under systemd see journalctl --user -u baristad";
+            "no command has started a daemon here; of a service: journalctl --user -u barista";
         return failure.next(next.to_owned());
     }
     failure

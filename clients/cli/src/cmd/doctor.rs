@@ -8,10 +8,11 @@ use crate::app::App;
 use crate::doctor::check::{self, Depth};
 use crate::doctor::daemon::Contact;
 use crate::doctor::finding::{Finding, Level};
-use crate::doctor::{daemon, directory, fix, integrity, tools};
+use crate::doctor::{consumers, daemon, directory, fix, integrity, tools};
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::render;
+use crate::service::plan;
 
 /// Look for problems with the configuration, the data directory, the databases, the daemon and other tools, and say what helps.
 ///
@@ -93,7 +94,9 @@ async fn examine(app: &App, depth: Depth) -> Vec<Finding> {
     {
         findings.extend(daemon::consumers(client).await);
         findings.extend(integrity::examine(client, depth).await);
+        findings.extend(consumers::examine(client).await);
     }
+    findings.extend(plan::finding().await);
     findings.extend(tools::examine().await);
     findings
 }

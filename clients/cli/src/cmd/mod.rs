@@ -14,6 +14,7 @@ pub(crate) mod man;
 pub(crate) mod notify;
 pub(crate) mod respond;
 pub(crate) mod run;
+pub(crate) mod service;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod version;

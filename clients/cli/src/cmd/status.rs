@@ -9,7 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::time::Clock;
 use crate::{json, render};
 
-/// Say how the daemon is doing: open notifications, watchers, databases, and who pins their write-ahead logs.
+/// Say how the daemon is doing: open notifications, watchers, consumers in trouble, databases, and who pins their write-ahead logs.
 ///
 /// Starts nothing: exit code 69 says that the daemon is not running.
 #[derive(Debug, Args)]
@@ -33,12 +33,20 @@ impl Status {
             .await
             .map_err(|error| Failure::call("cannot get the status", &error))?;
         let info = client.server_info();
+        // What an older daemon, or one that is asked from a sandbox, does not tell is left out.
+        let consumers = client.list_consumers().await.unwrap_or_default();
         if app.output.json {
-            let value = json!({ "info": json::value(&*info)?, "status": json::value(&status)? });
+            let consumers: Vec<_> = consumers.iter().map(json::value).collect::<Result<_>>()?;
+            let value = json!({
+                "info": json::value(&*info)?,
+                "status": json::value(&status)?,
+                "consumers": consumers,
+            });
             app.output.json_value(&value)?;
         } else {
+            let clock = Clock::system();
             app.output
-                .print(&render::status::render(&info, &status, &Clock::system()))?;
+                .print(&render::status::render(&info, &status, &consumers, &clock))?;
         }
         Ok(Exit::Done)
     }

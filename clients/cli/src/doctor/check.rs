@@ -1,6 +1,6 @@
 //! What the daemon's own check says: only it knows the rules of the configuration, and may look into a database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -51,6 +51,37 @@ pub(crate) struct Report {
     /// What keeps its data, as in `SQLite 3.53.0`.
     pub(crate) backend: String,
     pub(crate) findings: Vec<Finding>,
+    /// Where its sockets are; `None` where there is no data directory yet, or nothing can name them.
+    pub(crate) sockets: Option<Sockets>,
+}
+
+/// The sockets of a daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sockets {
+    /// The one for people.
+    pub(crate) socket: PathBuf,
+    /// The one for agents, where they are served.
+    pub(crate) agent: Option<PathBuf>,
+}
+
+/// Runs the check of the configuration for a daemon that systemd starts, which knows nothing of the variables that are set here.
+pub(crate) async fn run_as_service(data_dir: &Path) -> Checked {
+    let Some(program) = barista_client::daemon_program() else {
+        return Checked::Missing;
+    };
+    let mut command = Command::new(&program);
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_string_lossy()
+            .starts_with(barista_locate::variables::PREFIX)
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(["--check=config", "--json", "--data-dir"])
+        .arg(data_dir);
+    ask(program, command).await
 }
 
 /// Runs the check for the data directory that was typed or is found.
@@ -68,6 +99,10 @@ pub(crate) async fn run(app: &App, depth: Depth) -> Checked {
     if let Some(data_dir) = &app.data_dir {
         command.arg("--data-dir").arg(data_dir);
     }
+    ask(program, command).await
+}
+
+async fn ask(program: PathBuf, mut command: Command) -> Checked {
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = match timeout(LIMIT, command.output()).await {
         Ok(Ok(output)) => output,
@@ -86,6 +121,7 @@ pub(crate) async fn run(app: &App, depth: Depth) -> Checked {
             version,
             backend,
             findings,
+            sockets: sockets(&output.stdout),
         }),
         None => {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -115,6 +151,15 @@ fn parse(said: &[u8]) -> Option<(String, String, Vec<Finding>)> {
     ))
 }
 
+fn sockets(said: &[u8]) -> Option<Sockets> {
+    let report: Value = serde_json::from_slice(said).ok()?;
+    let path = |name: &str| report["sockets"][name].as_str().map(PathBuf::from);
+    Some(Sockets {
+        socket: path("socket")?,
+        agent: path("agent"),
+    })
+}
+
 impl Checked {
     /// The findings for people, the one about the program included.
     pub(crate) fn findings(self) -> Vec<Finding> {
@@ -126,6 +171,7 @@ impl Checked {
                     version,
                     backend,
                     mut findings,
+                    ..
                 } = report;
                 let shown = program.display();
                 findings.push(if version == own {
@@ -184,6 +230,16 @@ mod tests {
         assert_eq!(version, "1.2.3");
         assert_eq!(findings[0], Finding::good("configuration", "valid"));
         assert_eq!(findings[1].fix, Some(Fix::StartDaemon));
+        let told = br#"{"sockets":{"socket":"/a","agent":null}}"#;
+        let socket = PathBuf::from("/a");
+        assert_eq!(
+            sockets(told),
+            Some(Sockets {
+                socket,
+                agent: None
+            })
+        );
+        assert_eq!(sockets(said.as_bytes()), None);
         for nonsense in ["", "error: unexpected argument", "{}", r#"{"findings":[]}"#] {
             assert!(parse(nonsense.as_bytes()).is_none(), "{nonsense}");
         }

@@ -148,6 +148,52 @@ fn trouble(consumer: &Consumer) -> Option<&'static str> {
         .then_some("too far behind, or from before a restored backup: reset it")
 }
 
+/// Something about a consumer that a person should deal with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// What, in a sentence without its end.
+    pub(crate) text: String,
+    /// The command that helps.
+    pub(crate) remedy: String,
+}
+
+/// What a person should know of `consumers`, each with what helps; nothing where they do their work.
+pub(crate) fn troubles(consumers: &[Consumer]) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    for consumer in consumers {
+        let name = text::line(&consumer.name);
+        match consumer.lag {
+            _ if consumer.holds_journal => {}
+            // How far it is behind in another history nobody can say.
+            0 => troubles.push(Trouble {
+                text: format!("{name} stands where the database was before a backup was restored"),
+                remedy: format!("barista consumer reset {name} --since oldest"),
+            }),
+            lag => troubles.push(Trouble {
+                text: format!(
+                    "{name} is {} behind, and the journal is no longer kept for it",
+                    changes(lag)
+                ),
+                remedy: format!(
+                    "barista watch --consumer {name} goes on there; to leave them out: barista consumer reset {name} --since now"
+                ),
+            }),
+        }
+        if consumer.set_aside_count > 0 {
+            troubles.push(Trouble {
+                text: format!(
+                    "{name} has set {} aside",
+                    changes(consumer.set_aside_count.into())
+                ),
+                remedy: format!(
+                    "barista consumer show {name} says why; then barista consumer retry or discard"
+                ),
+            });
+        }
+    }
+    troubles
+}
+
 fn watched(consumer: &Consumer, clock: &Clock) -> String {
     match &consumer.connect_time {
         Some(time) => format!("for {}", clock.age(Some(time)).replace("now", "0s")),
@@ -193,6 +239,27 @@ slack-bridge             3  38000          0  no       too far behind, or from b
         let listed = list(&[bell, slack], &noon());
         assert_eq!(strip_str(&listed).to_string(), expected);
         assert_eq!(list(&[], &noon()), "");
+    }
+
+    #[test]
+    fn a_consumer_in_trouble_is_told_with_what_helps() {
+        let mut bell = consumer("bell", 41, 0);
+        assert_eq!(troubles(&[bell.clone()]), []);
+        bell.set_aside_count = 2;
+        let mut slack = consumer("slack-bridge", 3, 38_000);
+        slack.holds_journal = false;
+        let mut old = consumer("old", 3, 0);
+        old.holds_journal = false;
+        let told = troubles(&[bell, slack, old]);
+        let texts: Vec<&str> = told.iter().map(|trouble| &*trouble.text).collect();
+        let expected = [
+            "bell has set 2 changes aside",
+            "slack-bridge is 38000 changes behind, and the journal is no longer kept for it",
+            "old stands where the database was before a backup was restored",
+        ];
+        assert_eq!(texts, expected);
+        let reset = "barista consumer reset old --since oldest";
+        assert_eq!(told[2].remedy, reset);
     }
 
     #[test]

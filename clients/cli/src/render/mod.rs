@@ -6,4 +6,5 @@ pub(crate) mod event;
 pub(crate) mod findings;
 pub(crate) mod inbox;
 pub(crate) mod retention;
+pub(crate) mod service;
 pub(crate) mod status;

@@ -3,7 +3,9 @@
 use barista_client::pb::admin::v1::{
     DatabaseStatus, ServerInfo, ServerStatus, WalLock, WalLockKind,
 };
+use barista_client::pb::consumer::v1::Consumer;
 
+use crate::render::consumer::troubles;
 use crate::style::{self, paint};
 use crate::text;
 use crate::time::{self, Clock};
@@ -21,7 +23,12 @@ fn held_back(status: &ServerStatus) -> impl Iterator<Item = String> {
 }
 
 /// Who the daemon is, what it has to do, and how each database is.
-pub(crate) fn render(info: &ServerInfo, status: &ServerStatus, clock: &Clock) -> String {
+pub(crate) fn render(
+    info: &ServerInfo,
+    status: &ServerStatus,
+    consumers: &[Consumer],
+    clock: &Clock,
+) -> String {
     let mut lines = Vec::new();
     let up = info
         .start_time
@@ -61,17 +68,13 @@ pub(crate) fn render(info: &ServerInfo, status: &ServerStatus, clock: &Clock) ->
             text::line(&info.epoch)
         ),
     );
-    let more = if status.open_notifications_truncated {
-        " or more"
-    } else {
-        ""
-    };
-    field(
-        "open",
-        format!("{}{more}", count(status.open_notifications, "notification")),
-    );
+    field("open", open(status));
     for hold in held_back(status) {
         field("retention", hold);
+    }
+    for trouble in troubles(consumers) {
+        let text = format!("{}: {}", trouble.text, trouble.remedy);
+        field("consumer", paint(style::WARNING, &text));
     }
     field(
         "clients",
@@ -89,6 +92,16 @@ pub(crate) fn render(info: &ServerInfo, status: &ServerStatus, clock: &Clock) ->
         text.push_str(&render_database(database, clock));
     }
     text
+}
+
+/// How many notifications wait for somebody.
+fn open(status: &ServerStatus) -> String {
+    let more = if status.open_notifications_truncated {
+        " or more"
+    } else {
+        ""
+    };
+    format!("{}{more}", count(status.open_notifications, "notification"))
 }
 
 fn render_database(database: &DatabaseStatus, clock: &Clock) -> String {
@@ -268,12 +281,19 @@ mod tests {
             connections: 4,
             ..Default::default()
         };
+        let bell = Consumer {
+            name: "bell".to_owned(),
+            holds_journal: true,
+            set_aside_count: 1,
+            ..Default::default()
+        };
         let expected = "\
 baristad 0.1.0 (process 4242), up 3h 5m
 data        /home/ann/shop/data
 socket      /home/ann/shop/data/run/barista.sock
 storage     SQLite 3.53.0, epoch 7f3a
 open        1 notification
+consumer    bell has set 1 change aside: barista consumer show bell says why; then barista consumer retry or discard
 clients     4 connections, 2 watching, 1 waiting
 
 notifications.db  1.0 MiB, schema 1
@@ -284,7 +304,7 @@ queue       0 of 1024
 commits     30 with 40 writes; 1 by others; 0 retries on a busy database
 disk        5.0 GiB available
 ";
-        let rendered = render(&info, &status, &noon());
+        let rendered = render(&info, &status, &[bell], &noon());
         assert_eq!(strip_str(&rendered).to_string(), expected);
     }
 

@@ -228,20 +228,7 @@ fn a_repetition_that_fails_skips_nothing_for_a_consumer_that_was_moved_back() {
 fn ctrl_c_ends_a_retry_with_the_command_that_it_runs() {
     let home = Home::new();
     notify(&home, 1);
-    let aside = home.start([
-        "watch",
-        "--consumer",
-        "aside",
-        "--since",
-        "all",
-        "--exec",
-        "exit 3",
-        "--retries",
-        "0",
-    ]);
-    aside.stderr.until_says("the change is set aside");
-    aside.signal(Signal::TERM);
-    aside.end();
+    home.consumer_with_something_aside("aside");
     // Its parent's end alone would not end the command: it is in a group of its own.
     let script = "echo $$; exec sleep 1000";
     let retry = home.start(["consumer", "retry", "aside", "--exec", script]);
@@ -278,20 +265,7 @@ fn a_daemon_that_is_killed_in_a_long_backlog_is_started_again_and_told() {
 fn what_is_set_aside_can_be_discarded() {
     let home = Home::new();
     notify(&home, 1);
-    let watch = home.start([
-        "watch",
-        "--consumer",
-        "bell",
-        "--since",
-        "all",
-        "--exec",
-        "exit 3",
-        "--retries",
-        "0",
-    ]);
-    watch
-        .stderr
-        .until_says("failed once, and the change is set aside: exit status: 3");
+    home.consumer_with_something_aside("bell");
     home.run(["consumer", "discard", "bell", "1"]).with(0);
     assert_eq!(
         consumer(&home, "bell")["setAsideEvents"],

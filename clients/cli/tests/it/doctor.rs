@@ -557,3 +557,35 @@ fn a_data_directory_that_is_made_is_told_and_one_in_nowhere_is_refused() {
     );
     assert!(!home.path().join("no").exists());
 }
+
+#[test]
+fn a_consumer_that_set_something_aside_or_is_too_far_behind_is_told_with_what_helps() {
+    let home = used_home();
+    configure(&home, "[consumers]\nmax_lag_events = 2\n");
+    home.consumer("bell");
+    let healthy = home.run(["doctor", "--json"]).with(0);
+    assert_eq!(findings(&healthy, "ok", "consumers").len(), 1, "{healthy}");
+    home.consumer_with_something_aside("aside");
+    for _ in 0..3 {
+        home.run(["notify", "Hello"]).with(0);
+    }
+    let texts = || -> Vec<String> {
+        let looked = home.run(["doctor", "--json"]).with(0);
+        let found = findings(&looked, "warning", "consumers");
+        let text = |finding: &Value| finding["text"].as_str().unwrap_or_default().to_owned();
+        found.iter().map(text).collect()
+    };
+    let behind = "bell is 4 changes behind, and the journal is no longer kept for it";
+    assert!(texts().contains(&behind.to_owned()), "{:?}", texts());
+    let aside = "aside has set 1 change aside";
+    assert!(texts().contains(&aside.to_owned()), "{:?}", texts());
+    let status = home.run(["status"]).with(0);
+    assert!(status.stdout.contains(aside), "{status}");
+    // What the remedies say helps.
+    home.run(["consumer", "discard", "aside", "1"]).with(0);
+    for name in ["bell", "aside"] {
+        home.run(["consumer", "reset", name, "--since", "now"])
+            .with(0);
+    }
+    assert_eq!(texts(), [""; 0]);
+}

@@ -111,6 +111,26 @@ impl Home {
         watch.end();
     }
 
+    /// A consumer that has set the first change aside, at once and for good.
+    pub(crate) fn consumer_with_something_aside(&self, name: &str) {
+        let watch = self.start([
+            "watch",
+            "--consumer",
+            name,
+            "--since",
+            "all",
+            "--exec",
+            "exit 3",
+            "--retries",
+            "0",
+        ]);
+        watch
+            .stderr
+            .until_says("failed once, and the change is set aside: exit status: 3");
+        watch.signal(Signal::TERM);
+        watch.end();
+    }
+
     /// Waits until the daemon counts `count` of `what`: `watchers` or `waiters`.
     pub(crate) fn until_counts(&self, what: &str, count: i64) {
         let began = Instant::now();

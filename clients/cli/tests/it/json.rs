@@ -152,7 +152,11 @@ fn the_status_says_who_serves_and_how_it_goes() {
     let home = Home::new();
     home.run(["notify", "Hello"]).with(0);
     let status = home.status();
-    assert_eq!(keys(&status), BTreeSet::from(["info", "status"]));
+    assert_eq!(
+        keys(&status),
+        BTreeSet::from(["consumers", "info", "status"])
+    );
+    assert_eq!(status["consumers"], serde_json::json!([]));
     let info = [
         "agentSocket",
         "authority",

@@ -21,6 +21,7 @@ mod program;
 mod respond;
 mod restart;
 mod run;
+mod service;
 mod signals;
 mod start;
 mod terminal;

@@ -61,12 +61,20 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
+        command.stdout(Stdio::piped());
+        Self::start_with_stdout(command)
+    }
+
+    /// Starts a program whose output goes where `command` says; nothing of it is heard where that is no pipe.
+    pub(crate) fn start_with_stdout(command: &mut Command) -> Self {
         let mut child = command
-            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let stdout = Heard::listen(child.stdout.take().expect("a pipe"));
+        let stdout = match child.stdout.take() {
+            Some(pipe) => Heard::listen(pipe),
+            None => Heard::listen(std::io::empty()),
+        };
         let stderr = Heard::listen(child.stderr.take().expect("a pipe"));
         Self {
             child,

@@ -29,6 +29,8 @@ from .errors import (
     RequestIdReused,
     ResponseNotAllowed,
     RpcError,
+    SessionKeyUnusable,
+    SetAsideEventNotFound,
     TimedOut,
     UntrustedSocket,
 )
@@ -63,6 +65,8 @@ __all__ = [
     "Response",
     "ResponseNotAllowed",
     "RpcError",
+    "SessionKeyUnusable",
+    "SetAsideEventNotFound",
     "TimedOut",
     "UntrustedSocket",
     "Watch",

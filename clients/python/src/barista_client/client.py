@@ -73,6 +73,7 @@ class Client:
         project: str | None = None,
         surface: str = "python",
         call_timeout: float = 35.0,
+        session_key: str | None = None,
     ) -> None:
         """Names the daemon by its data directory, or by its socket; without either, by the rules that all of Barista follows:
         ``BARISTA_DATA_DIR``, else the nearest ``data/barista.toml``, else the user's own data directory.
@@ -80,6 +81,10 @@ class Client:
         ``agent``, ``session`` and ``project`` say on whose behalf things are asked and told; by default ``BARISTA_AGENT``,
         ``BARISTA_SESSION`` (or ``CLAUDE_CODE_SESSION_ID``) and ``BARISTA_PROJECT`` do. ``surface`` is recorded as the way that
         changes came. ``call_timeout`` limits each call, in seconds.
+
+        ``session_key`` matters only over the agent socket, where a notification belongs to whoever knows the key that it was created with: 32 to
+        128 random letters and digits. By default it is ``BARISTA_SESSION_KEY``, else one that is kept in
+        ``$XDG_STATE_HOME/barista/session.key`` (by default in ``~/.local/state``) and made when it is missing.
         """
         self._socket = Path(socket).absolute() if socket is not None else None
         self._data_dir = locate.data_dir(data_dir, os.environ, Path.cwd()) if socket is None else None
@@ -90,6 +95,7 @@ class Client:
         self._project = environment("BARISTA_PROJECT", "") if project is None else project
         self._surface = surface
         self._call_timeout = call_timeout
+        self._session_key = session_key
         self._lock = threading.Lock()
         self._open: Session | None = None
         self._was_open = False
@@ -307,7 +313,7 @@ class Client:
             start_at=None if after is not None or consumer else start_of(start_at or "now"),
             consumer=consumer,
         )
-        return Watch(lambda: Session(self.socket), request, patience, self._acknowledge)
+        return Watch(lambda: Session(self.socket, self._session_key), request, patience, self._acknowledge)
 
     def create_consumer(
         self, name: str, *, after: Cursor | None = None, oldest: bool = False, exist_ok: bool = False
@@ -376,7 +382,7 @@ class Client:
     def _session(self) -> Session:
         with self._lock:
             if self._open is None:
-                self._open = Session(self.socket)
+                self._open = Session(self.socket, self._session_key)
                 self._was_open = True
             return self._open
 
@@ -400,7 +406,7 @@ class Client:
     def _once(self, pick: Pick, request: Message, reply: type[Reply], limit: float) -> Reply:
         session = self._session()
         try:
-            received = pick(session)(request, timeout=limit)
+            received = pick(session)(request, timeout=limit, metadata=session.metadata)
         except (grpc.RpcError, ValueError) as failure:
             # Another thread found the connection broken first and closed it under this call.
             if self._open is not session:

@@ -49,6 +49,10 @@ class TimedOut(BaristaError):
     """The daemon did not answer in time. A change may or may not have been stored."""
 
 
+class SessionKeyUnusable(BaristaError):
+    """The agent socket needs a secret, and none can be read or kept."""
+
+
 class InvalidReply(BaristaError):
     """The daemon's answer breaks its contract, as an event out of order would."""
 
@@ -131,6 +135,10 @@ class ConsumerReset(RpcError):
     """The durable consumer was moved to another place; watch again to go on from there."""
 
 
+class SetAsideEventNotFound(RpcError):
+    """The durable consumer has set no change with this sequence aside, or it was taken off the list."""
+
+
 _CLASSES: dict[str, type[RpcError]] = {
     "NOTIFICATION_NOT_FOUND": NotificationNotFound,
     "NOTIFICATION_CLOSED": NotificationClosed,
@@ -143,6 +151,7 @@ _CLASSES: dict[str, type[RpcError]] = {
     "CONSUMER_EXISTS": ConsumerExists,
     "CONSUMER_TAKEN_OVER": ConsumerTakenOver,
     "CONSUMER_RESET": ConsumerReset,
+    "SET_ASIDE_EVENT_NOT_FOUND": SetAsideEventNotFound,
 }
 
 

@@ -14,11 +14,12 @@ import grpc
 
 from .errors import BaristaError, Disconnected, NotRunning, ProtocolMismatch, RpcError, TimedOut, from_grpc
 from .locate import check_socket_file, trust
-from .pb.admin.v1.admin_pb2 import ServerInfo
+from .pb.admin.v1.admin_pb2 import AUTHORITY_AGENT, ServerInfo
 from .pb.admin.v1.admin_service_pb2 import GetServerInfoRequest, GetServerInfoResponse
 from .pb.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from .pb.consumer.v1.consumer_service_pb2_grpc import ConsumerServiceStub
 from .pb.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
+from .session_key import KEY_HEADER, session_key
 
 #: The revision of the protocol that this package speaks.
 PROTOCOL = 1
@@ -43,14 +44,21 @@ _OPTIONS: list[tuple[str, str | int]] = [
 class Session:
     """A connection. A new one may lead to another daemon, so each begins with a handshake."""
 
-    def __init__(self, socket: Path) -> None:
-        """Connects. Raises `NotRunning`, `UntrustedSocket`, `ProtocolMismatch`, `Disconnected` or `TimedOut`."""
+    def __init__(self, socket: Path, key: str | None = None) -> None:
+        """Connects. ``key`` is the secret for the agent socket; None: the one that is kept for this user.
+
+        Raises `NotRunning`, `UntrustedSocket`, `ProtocolMismatch`, `SessionKeyUnusable`, `Disconnected` or `TimedOut`.
+        """
         self.socket = socket
         _probe(socket)
         # The rest of the URI is percent-decoded.
         self.channel = grpc.insecure_channel(f"unix:{quote(os.fsencode(socket))}", options=_OPTIONS)
         try:
             self.info = self._shake_hands()
+            #: What goes with each call: over the agent socket the secret, elsewhere nothing.
+            self.metadata: tuple[tuple[str, str], ...] = ()
+            if self.info.authority == AUTHORITY_AGENT:
+                self.metadata = ((KEY_HEADER, session_key(os.environ) if key is None else key),)
         except BaseException:
             self.channel.close()
             raise

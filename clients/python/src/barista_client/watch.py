@@ -149,7 +149,7 @@ class Watch:
         if self._received is not None:
             request.after.CopyFrom(self._received)
             request.start_at = START_AT_UNSPECIFIED
-        self._call = session.notifications.WatchNotifications(request)
+        self._call = session.notifications.WatchNotifications(request, metadata=session.metadata)
         message = self._message()
         if message.WhichOneof("message") != "started":
             raise InvalidReply("a watch did not begin with its start")

@@ -36,6 +36,7 @@ fn examine(path: &Path) -> BackupContents {
     examine_backup(&file, Still.now()).expect("it can be read")
 }
 
+/// Fails when the sequence, or the pages, are not those of one read transaction.
 #[tokio::test]
 async fn everything_acknowledged_before_is_in_it_while_others_write() {
     let bench = Arc::new(Bench::open());
@@ -104,6 +105,7 @@ async fn the_usual_place_is_private_and_each_backup_gets_a_name() {
     );
 }
 
+/// Fails when `DataDir::new_backup` does not ask `backup_target`.
 #[tokio::test]
 async fn places_that_are_not_ours_or_a_databases_are_refused() {
     let bench = Bench::open();
@@ -147,6 +149,7 @@ async fn places_that_are_not_ours_or_a_databases_are_refused() {
         .expect("a backup");
 }
 
+/// Fails when a second backup does not ask for the guard of the first, and when a dropped `NewBackup` leaves its file.
 #[tokio::test]
 async fn one_backup_is_made_at_a_time_and_a_dropped_one_leaves_nothing() {
     let bench = Bench::open();
@@ -188,6 +191,7 @@ async fn what_a_killed_daemon_left_has_no_good_name_and_goes() {
     assert!(!Path::new(&left).exists());
 }
 
+/// Fails when `check_room` is not asked, and when a dropped `NewBackup` leaves its file.
 #[tokio::test]
 async fn a_full_disk_is_told_and_nothing_is_left() {
     let bench = Bench::open();
@@ -200,6 +204,7 @@ async fn a_full_disk_is_told_and_nothing_is_left() {
     assert!(bench.backups().is_empty());
 }
 
+/// Fails when `look_into` keeps the findings of `examine` to itself.
 #[tokio::test]
 async fn a_damaged_backup_is_found() {
     let bench = Bench::open();
@@ -227,6 +232,7 @@ async fn a_damaged_backup_is_found() {
     assert!(BackupFile::find(&path).is_err());
 }
 
+/// Fails when `prepare_restored` keeps the epoch, or does not go on after the ids that were given out.
 #[tokio::test]
 async fn a_restored_database_begins_another_history_after_the_numbers_given_out() {
     let bench = Bench::open();

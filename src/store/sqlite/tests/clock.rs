@@ -63,7 +63,7 @@ async fn expire(bench: &Bench, clock: &Settable) -> usize {
         .count
 }
 
-/// Fails when lists are ordered by time, or an expiry reopens what was closed.
+/// Fails when `ALL_UP` in `list.rs` orders by `created_at`, or `DUE` in `notification.rs` does not compare with the present.
 #[tokio::test]
 async fn a_clock_that_is_set_back_changes_no_order_and_lets_nothing_expire_early_or_twice() {
     let bench = Bench::open();

@@ -112,11 +112,17 @@ impl WriterThread {
 
     fn reopen(&mut self) {
         let published = *self.shared.head.borrow();
-        match reopen_file(&self.options, &self.expected, &self.identity, published) {
+        match reopen_file(
+            &self.options,
+            &self.expected,
+            &self.identity,
+            published,
+            &self.shared.progress,
+        ) {
             Ok((open, head)) => {
                 tracing::info!(head, "the database is open again");
                 self.open = Some(open);
-                self.count_frames();
+                self.attend();
                 self.shared.set_unwritable(None);
                 self.published(head, 0, false);
             }
