@@ -250,12 +250,18 @@ async fn a_wait_starts_a_daemon_that_died_and_none_that_was_stopped() {
         let started = data_dir(&home).join("started");
         // Only one that must start nothing ends by itself: how long a start takes is for the machine to say.
         let limit = stopped.then_some(Duration::from_millis(300));
-        let wait = tokio::spawn(async move { client.wait(7, limit).await });
+        let (tell, mut told) = tokio::sync::mpsc::channel(8);
+        let wait = tokio::spawn(async move {
+            let tell = |notice| tell.try_send(notice).expect("room");
+            client.wait_telling(7, limit, tell).await
+        });
         let (_, answer) = daemon.wait().await;
         if stopped {
             answer
                 .send(Err(error(Code::Unavailable, "SHUTTING_DOWN")))
                 .expect("the caller waits");
+            // Its last word must have come before it is gone.
+            soon(told.recv()).await.expect("a notice");
         }
         drop(daemon);
         if !stopped {
