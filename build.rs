@@ -3,11 +3,12 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "barista/admin/v1/admin_service.proto",
     "barista/consumer/v1/consumer_service.proto",
     "barista/error/v1/error_reason.proto",
     "barista/notification/v1/notification_service.proto",
+    "barista/trace/v1/trace_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

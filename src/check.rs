@@ -17,7 +17,9 @@ use crate::daemon::{SystemClock, wanted_sockets};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath, Quoted};
 use crate::domain::admin::{IntegrityDepth, IntegrityKind};
 use crate::domain::clock::{Clock, Timestamp};
-use crate::store::sqlite::{Inspection, NOTIFICATIONS_FILE, backend_version, inspect};
+use crate::store::sqlite::{
+    Inspection, NOTIFICATIONS_FILE, TELEMETRY_FILE, backend_version, inspect,
+};
 use crate::telemetry::TelemetryError;
 use crate::{instance, log_file, platform, socket};
 
@@ -264,20 +266,27 @@ fn databases(data_dir: &DataDir, what: Check, now: Timestamp) -> Vec<Finding> {
         Check::Full => IntegrityDepth::Full,
         Check::Quick | Check::Config => IntegrityDepth::Quick,
     };
-    let path = match data_dir.database(NOTIFICATIONS_FILE) {
-        Ok(path) => path,
-        Err(error) => {
-            findings.push(refused("database", &error));
-            return findings;
+    for name in [NOTIFICATIONS_FILE, TELEMETRY_FILE] {
+        match data_dir.database(name) {
+            Ok(path) => findings.extend(database(&path, depth, now)),
+            Err(error) => findings.push(refused("database", &error)),
         }
-    };
-    if path.path().symlink_metadata().is_err() {
-        let text = format!("there is no {} yet", path.name());
-        findings.push(Finding::new(Level::Note, "database", text));
-        return findings;
     }
-    match inspect(&path, depth, now) {
-        Ok(inspection) => findings.extend(judge(&path, &inspection)),
+    findings
+}
+
+fn database(path: &DatabasePath, depth: IntegrityDepth, now: Timestamp) -> Vec<Finding> {
+    if path.path().symlink_metadata().is_err() {
+        // The telemetry's is made when something is recorded.
+        if path.name() == TELEMETRY_FILE {
+            return Vec::new();
+        }
+        let text = format!("there is no {} yet", path.name());
+        return vec![Finding::new(Level::Note, "database", text)];
+    }
+    let mut findings = Vec::new();
+    match inspect(path, depth, now) {
+        Ok(inspection) => findings.extend(judge(path, &inspection)),
         Err(error) => findings.push(
             Finding::new(
                 Level::Warning,
@@ -287,7 +296,7 @@ fn databases(data_dir: &DataDir, what: Check, now: Timestamp) -> Vec<Finding> {
             .remedy("barista daemon start opens it; then barista doctor looks again"),
         ),
     }
-    findings.extend(locks(&path));
+    findings.extend(locks(path));
     findings
 }
 
@@ -365,12 +374,16 @@ fn salvage(file: &Path) -> String {
     let directory = Quoted(file.parent().unwrap_or(Path::new(".")));
     // It is a name of ours, which needs no quotes.
     let name = file.file_name().unwrap_or_default().display();
+    let records = match file.file_name() {
+        Some(name) if name == TELEMETRY_FILE => "telemetry_observations",
+        _ => "notifications",
+    };
     format!(
         "put a backup in its place, if there is one: barista db restore FILE. Otherwise salvage what can be read; what lies on damaged pages is lost:
   barista daemon stop        # and every other program that uses it
   cd {directory} && mkdir -m 700 damaged && mv {name}* damaged/
   sqlite3 damaged/{name} .dump | sed 's/^ROLLBACK;.*/COMMIT;/' | (umask 077; sqlite3 salvaged.db)
-  sqlite3 salvaged.db 'PRAGMA integrity_check; SELECT count(*) FROM notifications'
+  sqlite3 salvaged.db 'PRAGMA integrity_check; SELECT count(*) FROM {records}'
 If that says ok and a number, use it; after an error nothing could be read, and damaged/ is all there is:
   mv salvaged.db {name} && barista doctor"
     )

@@ -34,6 +34,8 @@ pub struct Config {
     pub consumers: Consumers,
     /// How long what is kept.
     pub retention: Retention,
+    /// Traces, and what they cost.
+    pub telemetry: Telemetry,
     /// Numbers for Prometheus.
     pub metrics: Metrics,
     /// What is logged, where, and how much of it is kept.
@@ -222,6 +224,15 @@ pub struct Retention {
     /// How long after it was closed a notification may go; zero for never.
     #[serde(deserialize_with = "value::duration::<_, 0, 3_153_600_000_000>")]
     pub closed_max_age: Duration,
+    /// How long after it began an observation may go; zero for never.
+    #[serde(deserialize_with = "value::duration::<_, 0, 3_153_600_000_000>")]
+    pub observations_max_age: Duration,
+    /// The same for the attributes and the content of observations that stay.
+    #[serde(deserialize_with = "value::duration::<_, 0, 3_153_600_000_000>")]
+    pub payloads_max_age: Duration,
+    /// How many changes of observations are kept.
+    #[serde(deserialize_with = "value::number::<_, _, 1, 1_000_000_000_000>")]
+    pub observation_events: u64,
     /// How often what may go does.
     #[serde(deserialize_with = "value::duration::<_, 1_000, 604_800_000>")]
     pub interval: Duration,
@@ -233,6 +244,9 @@ impl Default for Retention {
             journal_max_age: Duration::from_secs(30 * 24 * 60 * 60),
             journal_max_events: 10_000_000,
             closed_max_age: Duration::ZERO,
+            observations_max_age: Duration::ZERO,
+            payloads_max_age: Duration::from_secs(30 * 24 * 60 * 60),
+            observation_events: 1_000_000,
             interval: Duration::from_secs(60 * 60),
         }
     }
@@ -240,6 +254,27 @@ impl Default for Retention {
 
 /// The least that [`Retention::closed_max_age`] may be: request ids are remembered for as long, in the notifications that they made.
 const LEAST_CLOSED_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Traces, and what they cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// How much is kept of what goes into models, and comes out.
+    pub content: Content,
+}
+
+/// How much is kept of what goes into models, and comes out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// Nothing.
+    #[default]
+    Off,
+    /// The beginning.
+    Truncated,
+    /// All.
+    Full,
+}
 
 /// Numbers for Prometheus.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

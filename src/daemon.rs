@@ -13,18 +13,20 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Arguments, VERSION};
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, Content};
 use crate::connection::{self, Door, Incoming};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
-use crate::domain::admin::{StoreAdmin, WalLock, WalLockKind};
-use crate::domain::backup::BackupStore;
+use crate::domain::admin::{WalLock, WalLockKind};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::consumer::LagLimits;
 use crate::domain::consumer::store::ConsumerStore;
 use crate::domain::consumers::Consumers;
+use crate::domain::forgetting::{self, Forgetting};
 use crate::domain::notification::store::NotificationStore;
 use crate::domain::notifications::Notifications;
+use crate::domain::redaction::ContentPolicy;
 use crate::domain::retention::{Policy, Retention};
+use crate::domain::traces::Traces;
 use crate::failpoint::failpoint;
 use crate::grpc::admin::ServerIdentity;
 use crate::grpc::metrics::Metrics;
@@ -34,7 +36,10 @@ use crate::platform::WriteWatch;
 use crate::scrape::{Render, Scrape};
 use crate::shutdown::{Hangup, on_signals};
 use crate::socket::{BoundSocket, Place, Sockets, Wanted};
-use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
+use crate::store::sqlite::{
+    Databases, NOTIFICATIONS_FILE, Options, SqliteStore, SqliteTelemetry, Surroundings,
+    TELEMETRY_FILE,
+};
 use crate::{notify, platform, telemetry};
 
 /// How long all of a shutdown may take: the configured grace for calls, and what is left of this for closing the databases.
@@ -45,6 +50,8 @@ const INSTANCE_CHECK: Duration = Duration::from_secs(2);
 const HINT_INTERVAL: Duration = Duration::from_millis(500);
 /// How long to wait before the log is watched again, when it could not be or was deleted.
 const HINT_RETRY: Duration = Duration::from_secs(5);
+/// How often the idle writer of the telemetry looks around.
+const TELEMETRY_POLL: Duration = Duration::from_secs(2);
 /// Bytes of a frame in a write-ahead log: a page and its header.
 const FRAME_BYTES: u64 = 4096 + 24;
 
@@ -147,12 +154,14 @@ pub(crate) fn open_data_dir(located: &Located, config: &Config) -> anyhow::Resul
 
 /// Does what is left of a restore that was decided and then interrupted.
 fn finish_restore(data_dir: &DataDir) -> anyhow::Result<()> {
-    let database = data_dir.database(NOTIFICATIONS_FILE)?;
-    let finished = data_dir
-        .finish_replacing(&database)
-        .context("a restore that was interrupted cannot be finished; see the directories replaced-* in the data directory")?;
-    if let Some(aside) = finished {
-        tracing::warn!(replaced = %aside.display(), "finished a restore that was interrupted");
+    for name in [NOTIFICATIONS_FILE, TELEMETRY_FILE] {
+        let database = data_dir.database(name)?;
+        let finished = data_dir
+            .finish_replacing(&database)
+            .context("a restore that was interrupted cannot be finished; see the directories replaced-* in the data directory")?;
+        if let Some(aside) = finished {
+            tracing::warn!(replaced = %aside.display(), "finished a restore that was interrupted");
+        }
     }
     Ok(())
 }
@@ -184,7 +193,8 @@ fn serve_on(
         let (listener, place) = sockets.socket.into_listener()?;
         let agents = sockets.agents.map(BoundSocket::into_listener).transpose()?;
         let _signals = on_signals(stop.clone(), Hangup::fitting(detached))?;
-        let options = options(config, data_dir)?;
+        let options = options(config, data_dir, NOTIFICATIONS_FILE)?;
+        let telemetry = SqliteTelemetry::new(telemetry_options(config, data_dir)?);
         let log = options.path.path_of(DatabaseFile::Wal);
         let prepared = async {
             let scrape = match config.metrics.listen {
@@ -221,6 +231,7 @@ fn serve_on(
             data_dir,
             instance: Arc::clone(instance),
             store,
+            telemetry: Arc::new(telemetry),
             log,
             place,
             agent_place,
@@ -239,6 +250,7 @@ struct Daemon<'a> {
     data_dir: &'a DataDir,
     instance: Arc<Instance>,
     store: Arc<SqliteStore>,
+    telemetry: Arc<SqliteTelemetry>,
     /// The write-ahead log of the store.
     log: PathBuf,
     place: Place,
@@ -253,12 +265,17 @@ impl Daemon<'_> {
         let notifications = Arc::new(Notifications::new(store, Arc::new(SystemClock)));
         let retention = self.retention();
         let mut background = self.background(&notifications, &retention);
+        let databases = Arc::new(Databases {
+            notifications: Arc::clone(&self.store),
+            telemetry: Arc::clone(&self.telemetry),
+        });
         let services = Services {
             notifications,
+            traces: self.traces(),
             retention,
-            backups: Arc::clone(&self.store) as Arc<dyn BackupStore>,
+            backups: Arc::clone(&databases) as _,
             consumers: self.consumers(),
-            admin: Arc::clone(&self.store) as Arc<dyn StoreAdmin>,
+            admin: databases,
             identity: self.identity(&incoming),
         };
         let metrics = Metrics::new(services);
@@ -280,6 +297,7 @@ impl Daemon<'_> {
         let stopped_at = async {
             stop.cancelled().await;
             self.store.hurry();
+            self.telemetry.hurry();
             notify::stopping();
             Instant::now()
         };
@@ -311,7 +329,15 @@ impl Daemon<'_> {
         tasks.spawn(async move { expiry.run_expiry(stop).await });
         let (retention, stop) = (Arc::clone(retention), self.stop.clone());
         tasks.spawn(async move { retention.run(stop).await });
+        let (forgetting, stop) = (self.forgetting(), self.stop.clone());
+        tasks.spawn(async move { forgetting.run(stop).await });
         tasks.spawn(guard(Arc::clone(&self.instance), self.stop.clone()));
+        let telemetry = Arc::clone(&self.telemetry);
+        if telemetry.exists() {
+            // Whoever records first need not wait for it, and nobody has to wait for the start because of it. An error was logged, and the first call
+            // that needs it tries again.
+            tasks.spawn(async move { drop(telemetry.prepare().await) });
+        }
         let (store, log) = (Arc::clone(&self.store), self.log.clone());
         tasks.spawn(until(self.stop.clone(), async move {
             announce_writes(&store, &log).await
@@ -346,6 +372,28 @@ impl Daemon<'_> {
             Arc::new(SystemClock),
             self.lag_limits(),
         ))
+    }
+
+    fn forgetting(&self) -> Forgetting {
+        let retention = &self.config.retention;
+        let limit = |age: Duration| (!age.is_zero()).then_some(age);
+        let policy = forgetting::Policy {
+            observations_max_age: limit(retention.observations_max_age),
+            payloads_max_age: limit(retention.payloads_max_age),
+            journal_max_events: retention.observation_events,
+        };
+        let store = Arc::clone(&self.telemetry) as _;
+        Forgetting::new(store, Arc::new(SystemClock), policy, retention.interval)
+    }
+
+    fn traces(&self) -> Arc<Traces> {
+        let content = match self.config.telemetry.content {
+            Content::Off => ContentPolicy::Off,
+            Content::Truncated => ContentPolicy::Truncated,
+            Content::Full => ContentPolicy::Full,
+        };
+        let store = Arc::clone(&self.telemetry) as _;
+        Arc::new(Traces::new(store, Arc::new(SystemClock), content))
     }
 
     fn lag_limits(&self) -> LagLimits {
@@ -407,7 +455,11 @@ impl Daemon<'_> {
     /// Closes the databases and removes the socket, by `end` at the latest: everything acknowledged is on the disk already.
     async fn close(self, end: Instant) {
         let store = self.store;
-        let closed = tokio::task::spawn_blocking(move || store.close());
+        let telemetry = self.telemetry;
+        let closed = tokio::task::spawn_blocking(move || {
+            store.close();
+            telemetry.close();
+        });
         if tokio::time::timeout_at(end, closed).await.is_err() {
             tracing::warn!(
                 "the databases did not close in time; nothing is lost, the next start tidies up"
@@ -466,8 +518,17 @@ async fn announce_writes(store: &SqliteStore, log: &Path) -> Infallible {
     }
 }
 
-fn options(config: &Config, data_dir: &DataDir) -> anyhow::Result<Options> {
-    let path = data_dir.database(NOTIFICATIONS_FILE)?;
+/// Other programs only read the telemetry, so their commits need not be looked for.
+fn telemetry_options(config: &Config, data_dir: &DataDir) -> anyhow::Result<Options> {
+    let options = options(config, data_dir, TELEMETRY_FILE)?;
+    Ok(Options {
+        idle_poll: options.idle_poll.max(TELEMETRY_POLL),
+        ..options
+    })
+}
+
+fn options(config: &Config, data_dir: &DataDir, file: &str) -> anyhow::Result<Options> {
+    let path = data_dir.database(file)?;
     let storage = &config.storage;
     let truncate_frames = storage.truncate_bytes / FRAME_BYTES;
     Ok(Options {

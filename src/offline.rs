@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use crate::cli::Arguments;
 use crate::config::Config;
 use crate::daemon::{self, SystemClock};
-use crate::data_dir::{BackupFile, DataDir, DatabaseFile};
+use crate::data_dir::{BackupFile, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::clock::Clock;
 use crate::instance::Instance;
 use crate::platform;
 use crate::store::sqlite::{
-    BackupContents, GivenOut, NOTIFICATIONS_FILE, examine_backup, given_out, prepare_restored,
-    rebuild,
+    BackupContents, GivenOut, NOTIFICATIONS_FILE, TELEMETRY_FILE, examine_backup, given_out,
+    prepare_restored, rebuild,
 };
 
 /// Does what `arguments` ask for instead of serving; `None` where they ask for nothing of the kind.
@@ -79,7 +79,7 @@ fn verify(file: &Path) -> anyhow::Result<Told> {
     let text = if is_sound {
         format!(
             "{shown} is sound: {}, changes up to {}, {} bytes\nsha256 {}\n",
-            count(contents.notifications),
+            count(&contents),
             contents.sequence,
             contents.size,
             contents.sha256
@@ -95,7 +95,7 @@ fn verify(file: &Path) -> anyhow::Result<Told> {
         json: json!({
             "path": shown.to_string(), "sound": is_sound, "problems": contents.problems, "sizeBytes": contents.size,
             "sha256": contents.sha256, "schemaVersion": contents.schema_version, "sequence": contents.sequence,
-            "epoch": contents.epoch, "notifications": contents.notifications,
+            "epoch": contents.epoch, "database": contents.database, records(&contents): contents.records,
         }),
         code: u8::from(!is_sound),
     })
@@ -115,8 +115,7 @@ fn hold(arguments: &Arguments) -> anyhow::Result<(DataDir, Arc<Instance>)> {
 }
 
 /// Refuses to go on while another program has the database open: it would go on writing into the file that is moved away.
-fn refuse_users(data_dir: &DataDir) -> anyhow::Result<()> {
-    let path = data_dir.database(NOTIFICATIONS_FILE)?;
+fn refuse_users(path: &DatabasePath) -> anyhow::Result<()> {
     // Whoever has the file to itself needs no shared memory.
     let mut users = platform::file_users(&path.path_of(DatabaseFile::SharedMemory))?;
     users.extend(platform::file_users(path.path())?);
@@ -133,12 +132,12 @@ fn refuse_users(data_dir: &DataDir) -> anyhow::Result<()> {
 
 fn restore(arguments: &Arguments, file: &Path) -> anyhow::Result<Told> {
     let (data_dir, _instance) = hold(arguments)?;
-    let database = data_dir.database(NOTIFICATIONS_FILE)?;
+    let (file, contents) = look(file)?;
+    let database = data_dir.database(contents.database)?;
     data_dir
         .finish_replacing(&database)
         .context("an earlier restore cannot be finished")?;
-    refuse_users(&data_dir)?;
-    let (file, contents) = look(file)?;
+    refuse_users(&database)?;
     if file.path() == database.path() {
         bail!(
             "{} is the database itself; name a backup",
@@ -157,12 +156,14 @@ fn restore(arguments: &Arguments, file: &Path) -> anyhow::Result<Told> {
         Err(_) => Some(GivenOut::default()),
     };
     let stamp = stamp();
-    let replacement = data_dir.begin_replacing(&stamp).with_context(|| {
-        format!(
-            "cannot prepare replaced-{stamp} in {}",
-            data_dir.path().display()
-        )
-    })?;
+    let replacement = data_dir
+        .begin_replacing(&database, &stamp)
+        .with_context(|| {
+            format!(
+                "cannot prepare replaced-{stamp} in {}",
+                data_dir.path().display()
+            )
+        })?;
     let epoch = prepare_restored(&file, &replacement.path(), given_out.unwrap_or_default())
         .map_err(|error| {
             anyhow::anyhow!("the backup cannot be copied, and nothing was changed: {error}")
@@ -189,7 +190,7 @@ fn told(
     let mut text = format!(
         "Restored {}: {}, changes up to {}.\n",
         file.path().display(),
-        count(contents.notifications),
+        count(contents),
         contents.sequence
     );
     if let Some(aside) = aside {
@@ -204,23 +205,33 @@ fn told(
         ));
     }
     if given_out.is_none() {
-        text.push_str("The database before could not be read, so new notifications may get ids that it had given out.\n");
+        let records = records(contents);
+        text.push_str(&format!("The database before could not be read, so new {records} may get ids that it had given out.\n"));
     }
     Told {
         text,
         json: json!({
             "path": file.path().display().to_string(), "replaced": aside.map(|aside| aside.display().to_string()), "epoch": epoch,
-            "sequence": contents.sequence, "notifications": contents.notifications, "consumers": contents.consumers,
+            "sequence": contents.sequence, "database": contents.database, records(contents): contents.records, "consumers": contents.consumers,
             "idsContinue": given_out.is_some(),
         }),
         code: 0,
     }
 }
 
-fn count(notifications: i64) -> String {
-    match notifications {
-        1 => "1 notification".to_owned(),
-        several => format!("{several} notifications"),
+/// What a backup has many of.
+fn records(contents: &BackupContents) -> &'static str {
+    match contents.database {
+        TELEMETRY_FILE => "observations",
+        _ => "notifications",
+    }
+}
+
+fn count(contents: &BackupContents) -> String {
+    let records = records(contents);
+    match contents.records {
+        1 => format!("1 {}", records.trim_end_matches('s')),
+        several => format!("{several} {records}"),
     }
 }
 
@@ -233,10 +244,21 @@ fn stamp() -> String {
 fn vacuum(arguments: &Arguments) -> anyhow::Result<Told> {
     let (data_dir, _instance) = hold(arguments)?;
     let database = data_dir.database(NOTIFICATIONS_FILE)?;
+    let mut told = vacuum_one(&data_dir, &database)?;
+    let telemetry = data_dir.database(TELEMETRY_FILE)?;
+    if telemetry.identity().is_ok() {
+        let other = vacuum_one(&data_dir, &telemetry)?;
+        told.text.push_str(&other.text);
+        told.json["telemetry"] = other.json;
+    }
+    Ok(told)
+}
+
+fn vacuum_one(data_dir: &DataDir, database: &DatabasePath) -> anyhow::Result<Told> {
     data_dir
-        .finish_replacing(&database)
+        .finish_replacing(database)
         .context("an earlier restore cannot be finished")?;
-    refuse_users(&data_dir)?;
+    refuse_users(database)?;
     let size = database
         .path()
         .symlink_metadata()
@@ -250,7 +272,7 @@ fn vacuum(arguments: &Arguments) -> anyhow::Result<Told> {
             "rebuilding needs {needed} bytes of free space, and there are {available}; free some"
         );
     }
-    let (before, after) = rebuild(&database)?;
+    let (before, after) = rebuild(database)?;
     Ok(Told {
         text: format!(
             "Rebuilt {}: {before} bytes before, {after} now.\n",

@@ -247,9 +247,35 @@ pub const KEYS: &[Key] = &[
     ),
     Key::new(
         "retention",
+        "observations_max_age",
+        r#""0s""#,
+        "How long after it began an observation (a call of a model, a step of an agent) is kept, with its part in all sums. 0s: for ever.",
+    ),
+    Key::new(
+        "retention",
+        "payloads_max_age",
+        r#""720h""#,
+        "How long after its beginning the raw attributes and the content of an observation are kept, which take most of the space. 0s: as long as \
+         the observation.",
+    ),
+    Key::new(
+        "retention",
+        "observation_events",
+        "1000000",
+        "How many changes of observations the journal keeps for those who follow it; a million takes about 15 MB.",
+    ),
+    Key::new(
+        "retention",
         "interval",
         r#""1h""#,
         "How often what is no longer kept is removed.",
+    ),
+    Key::new(
+        "telemetry",
+        "content",
+        r#""off""#,
+        "What is kept of prompts, answers and the arguments of tools: off (nothing), truncated (the first 2 KiB of each) or full. What looks like a \
+         secret is never kept.",
     ),
     Key::new(
         "metrics",

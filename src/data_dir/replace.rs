@@ -1,7 +1,7 @@
 //! Another file in the place of a database, in steps of which each can be the last.
 //!
-//! The new file is prepared inside the directory that keeps what it replaces. While it is `incoming.db.partial`, nothing has happened. Its rename to
-//! `incoming.db` decides: from then on the old files move aside and it moves in, now or at the next start of a daemon. So nobody ever sees the log of
+//! The new file is prepared inside the directory that keeps what it replaces. While its name ends in `.partial`, nothing has happened. Its rename to
+//! `incoming.db` (for the notifications; `incoming-NAME.db` for others) decides: from then on the old files move aside and it moves in, now or at the next start of a daemon. So nobody ever sees the log of
 //! one database beside the file of another.
 
 use std::fs::{File, OpenOptions};
@@ -13,10 +13,21 @@ use super::{DataDir, DatabasePath};
 
 /// What the names of the directories begin with that keep what was replaced.
 const ASIDE: &str = "replaced-";
-/// The new file while it is prepared.
-const PARTIAL: &str = "incoming.db.partial";
-/// The new file once it is decided that it takes the place of the old one.
-const INCOMING: &str = "incoming.db";
+/// The new file of the first database that could be restored. Those of the others name theirs.
+const FIRST: (&str, &str) = ("notifications.db", "incoming.db");
+/// What the name of the new file of another database begins with.
+const INCOMING: &str = "incoming-";
+/// What the name of a new file ends with while it is prepared.
+const PARTIAL: &str = ".partial";
+/// The name of the new file that takes the place of `database`, once that is decided.
+fn incoming(database: &str) -> String {
+    let (first, incoming) = FIRST;
+    if database == first {
+        return incoming.to_owned();
+    }
+    format!("{INCOMING}{database}")
+}
+
 /// All files of a database, in the order in which they move aside: without the first one nobody opens the others.
 const FILES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
@@ -24,20 +35,22 @@ const FILES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 #[derive(Debug)]
 pub(crate) struct Replacement {
     aside: PathBuf,
+    /// The name of the file once it is decided.
+    incoming: String,
     decided: bool,
 }
 
 impl Replacement {
     /// The file to prepare. It exists, is empty, and nobody else can read it.
     pub(crate) fn path(&self) -> PathBuf {
-        self.aside.join(PARTIAL)
+        self.aside.join(format!("{}{PARTIAL}", self.incoming))
     }
 
     /// Decides that the prepared file takes the place of the database, durably; [`DataDir::finish_replacing`] does the rest.
     pub(crate) fn decide(mut self) -> io::Result<()> {
         let partial = self.path();
         File::open(&partial)?.sync_all()?;
-        std::fs::rename(&partial, self.aside.join(INCOMING))?;
+        std::fs::rename(&partial, self.aside.join(&self.incoming))?;
         self.decided = true;
         sync(&self.aside)
     }
@@ -53,24 +66,47 @@ impl Drop for Replacement {
 
 /// Removes a directory in which nothing was decided yet. One that has anything else in it stays.
 fn discard(aside: &Path) {
-    for end in FILES {
-        drop(std::fs::remove_file(aside.join(format!("{PARTIAL}{end}"))));
+    for name in names(aside) {
+        let is_prepared = FILES
+            .iter()
+            .any(|end| name.ends_with(&format!("{PARTIAL}{end}")));
+        if is_prepared {
+            drop(std::fs::remove_file(aside.join(name)));
+        }
     }
     drop(std::fs::remove_dir(aside));
 }
 
+/// The names of the files in a directory; none where it cannot be read.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
 impl DataDir {
-    /// Begins to prepare a file that takes the place of a database. `stamp` tells this time from others in the name of the directory. What is left of
+    /// Begins to prepare a file that takes the place of `database`. `stamp` tells this time from others in the name of the directory. What is left of
     /// preparations that were interrupted is removed. Only for the holder of the instance lock.
-    pub(crate) fn begin_replacing(&self, stamp: &str) -> io::Result<Replacement> {
+    pub(crate) fn begin_replacing(
+        &self,
+        database: &DatabasePath,
+        stamp: &str,
+    ) -> io::Result<Replacement> {
         for aside in self.directories(ASIDE)? {
-            if !aside.join(INCOMING).exists() && aside.join(PARTIAL).exists() {
+            let names = names(&aside);
+            let is_decided = |name: &String| {
+                name == FIRST.1 || (name.starts_with(INCOMING) && name.ends_with(".db"))
+            };
+            let is_prepared = |name: &String| name.ends_with(PARTIAL);
+            if !names.iter().any(is_decided) && names.iter().any(is_prepared) {
                 discard(&aside);
             }
         }
         let aside = self.make_aside(&format!("{ASIDE}{stamp}"))?;
         let replacement = Replacement {
             aside,
+            incoming: incoming(database.name()),
             decided: false,
         };
         OpenOptions::new()
@@ -87,7 +123,7 @@ impl DataDir {
     pub(crate) fn finish_replacing(&self, database: &DatabasePath) -> io::Result<Option<PathBuf>> {
         let mut finished = None;
         for aside in self.directories(ASIDE)? {
-            let incoming = aside.join(INCOMING);
+            let incoming = aside.join(incoming(database.name()));
             if !incoming.exists() {
                 continue;
             }
@@ -146,7 +182,9 @@ mod tests {
     }
 
     fn prepared(data_dir: &DataDir, stamp: &str) -> Replacement {
-        let replacement = data_dir.begin_replacing(stamp).expect("a directory");
+        let database = data_dir.database("a.db").expect("a path");
+        let replacement = data_dir.begin_replacing(&database, stamp);
+        let replacement = replacement.expect("a directory");
         std::fs::write(replacement.path(), "new").expect("a file");
         replacement
     }
@@ -166,6 +204,23 @@ mod tests {
         assert_eq!(read(database.path()), "old");
         drop(prepared(&data_dir, "3"));
         assert!(data_dir.directories(ASIDE).expect("a list").is_empty());
+    }
+
+    #[test]
+    fn a_decision_is_about_one_database() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (data_dir, database) = data_dir(&directory);
+        prepared(&data_dir, "1").decide().expect("decided");
+        let other = data_dir.database("notifications.db").expect("a path");
+        assert_eq!(data_dir.finish_replacing(&other).expect("nothing"), None);
+        assert_eq!(read(database.path()), "old");
+        assert!(
+            data_dir
+                .finish_replacing(&database)
+                .expect("finished")
+                .is_some()
+        );
+        assert_eq!(read(database.path()), "new");
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct BackupProgress {
 /// What to back up to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupRequest {
+    /// The name of the database's file; empty for the notifications.
+    pub database: String,
     /// The path of the new file; empty for a name in the usual place.
     pub path: String,
     /// The present, which the usual name is made of.

@@ -28,6 +28,18 @@ pub enum Error {
         /// The id that was asked for.
         id: i64,
     },
+    /// There is no such observation.
+    #[error("there is no observation {id}")]
+    ObservationNotFound {
+        /// The id that was asked for.
+        id: i64,
+    },
+    /// There is no such trace.
+    #[error("there is no trace {id}")]
+    TraceNotFound {
+        /// The id that was asked for.
+        id: String,
+    },
     /// The notification has reached an end state.
     #[error("{0}")]
     NotificationClosed(Box<Closed>),

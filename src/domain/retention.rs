@@ -367,7 +367,7 @@ impl Retention {
 }
 
 /// Leaves the writer to others for a while.
-async fn rest(started: Instant) {
+pub(super) async fn rest(started: Instant) {
     tokio::time::sleep(PAUSE.max(started.elapsed() * PAUSE_FACTOR)).await;
 }
 

@@ -193,8 +193,10 @@ impl AdminService for Handler {
         &self,
         request: Request<pb::CreateBackupRequest>,
     ) -> Result<Response<Self::CreateBackupStream>, Status> {
+        let request = request.into_inner();
         let request = BackupRequest {
-            path: request.into_inner().path,
+            database: request.database,
+            path: request.path,
             now: self.notifications.now(),
         };
         let (tell, progress) = watch::channel(BackupProgress::default());

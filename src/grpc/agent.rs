@@ -138,6 +138,25 @@ const METHODS: &[(&str, Access)] = &[
         "/barista.notification.v1.NotificationService/WatchNotifications",
         Access::Own,
     ),
+    // What an agent does is its own to tell. What others have done is not its own to read, and ids of traces can be guessed.
+    (
+        "/barista.trace.v1.TraceService/RecordObservations",
+        Access::Own,
+    ),
+    (
+        "/barista.trace.v1.TraceService/GetObservation",
+        Access::Denied,
+    ),
+    ("/barista.trace.v1.TraceService/GetTrace", Access::Denied),
+    ("/barista.trace.v1.TraceService/ListTraces", Access::Denied),
+    (
+        "/barista.trace.v1.TraceService/ListObservations",
+        Access::Denied,
+    ),
+    (
+        "/barista.trace.v1.TraceService/WatchObservations",
+        Access::Denied,
+    ),
     ("/grpc.health.v1.Health/Check", Access::Open),
     ("/grpc.health.v1.Health/Watch", Access::Denied),
     (
@@ -174,7 +193,7 @@ pub(super) fn admit(path: &str, headers: &HeaderMap) -> Result<Option<Authority>
         Access::Own => owner(headers).map(|owner| Some(Authority::Agent(owner))),
         Access::Denied => Err(Error::AgentNotAllowed {
             what: format!("call {}", known(path)),
-            remedy: "ask a person to do it; this is the agent socket, which asks, waits, and cancels what is the caller's own",
+            remedy: "ask a person to do it; this is the agent socket, which asks, waits, cancels what is the caller's own, and records what the caller does",
         }),
     }
 }

@@ -154,7 +154,7 @@ pub(super) fn request_id(text: &str) -> Result<Option<Uuid>> {
 }
 
 /// Parses a point in time, cut to microseconds.
-fn timestamp(field: &str, time: prost_types::Timestamp) -> Result<Timestamp> {
+pub(super) fn timestamp(field: &str, time: prost_types::Timestamp) -> Result<Timestamp> {
     let rule = "must lie in the years 1 to 9999, with nanos of 0 to 999,999,999";
     let micros = || {
         if !(0..NANOS_PER_SECOND).contains(&time.nanos) {

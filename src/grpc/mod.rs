@@ -14,6 +14,7 @@ mod keeping;
 mod layer;
 pub mod metrics;
 mod notification;
+mod observation;
 pub mod page_token;
 pub mod pb;
 pub mod server;
@@ -22,4 +23,5 @@ mod status;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod write;

@@ -5,8 +5,10 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::domain::clock::Timestamp;
 use crate::domain::error::{Error, Result};
 use crate::domain::notification::filter::{Filter, Order, PageKey, Selection};
+use crate::domain::observation::store::{ObservationFilter, PageKey as StartKey, TraceFilter};
 use crate::domain::word::Vocabulary;
 
 /// The form of the tokens. A later form gets another number, so that a token of an older daemon is refused and not misread.
@@ -60,6 +62,47 @@ impl Scope {
         scope
     }
 
+    /// A list of traces.
+    #[must_use]
+    pub fn traces(filter: &TraceFilter) -> Self {
+        let mut scope = Self::method("ListTraces");
+        scope.add(&filter.name);
+        scope.add(&filter.session);
+        scope.add(&filter.user);
+        scope.add(&filter.environment);
+        scope.add_time(filter.start);
+        scope.add_time(filter.end);
+        scope
+    }
+
+    /// A list of observations.
+    #[must_use]
+    pub fn observations(filter: &ObservationFilter) -> Self {
+        let mut scope = Self::method("ListObservations");
+        scope.add_words(&filter.kinds);
+        scope.add_words(&filter.levels);
+        for name in [
+            &filter.model,
+            &filter.provider,
+            &filter.agent,
+            &filter.project,
+            &filter.session,
+            &filter.user,
+        ] {
+            scope.add(name);
+        }
+        scope.add(
+            &filter
+                .trace
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        );
+        scope.add_time(filter.start);
+        scope.add_time(filter.end);
+        scope
+    }
+
     fn method(name: &str) -> Self {
         let mut scope = Self(Sha256::new());
         scope.add(name);
@@ -74,10 +117,63 @@ impl Scope {
 
     fn select<T: Vocabulary>(&mut self, selection: &Selection<T>) {
         self.0.update([u8::from(selection.others)]);
-        self.0.update((selection.values.len() as u64).to_be_bytes());
-        for value in &selection.values {
-            self.add(value.as_str());
+        self.add_words(&selection.values);
+    }
+
+    fn add_words<T: Vocabulary>(&mut self, words: &[T]) {
+        self.0.update((words.len() as u64).to_be_bytes());
+        for word in words {
+            self.add(word.as_str());
         }
+    }
+
+    fn add_time(&mut self, time: Option<Timestamp>) {
+        let micros = time.map(|time| time.as_micros().to_be_bytes());
+        self.add(&micros.map(|bytes| to_hex(&bytes)).unwrap_or_default());
+    }
+
+    /// [`Scope::encode`] for lists in the order of a start: the key has a time of its own, by which the token is bound as well.
+    #[must_use]
+    pub fn encode_start(&self, key: Option<StartKey>) -> String {
+        let Some(key) = key else {
+            return String::new();
+        };
+        let start = PageKey {
+            rank: 0,
+            id: key.start,
+        };
+        let id = PageKey {
+            rank: 0,
+            id: key.id,
+        };
+        let start_token = self.encode(Some(start));
+        // The second half is good only behind this first half.
+        let mut bound = self.clone();
+        bound.add(&start_token);
+        format!("{start_token}{}", bound.encode(Some(id)))
+    }
+
+    /// The place that a token of [`Scope::encode_start`] names.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scope::decode`].
+    pub fn decode_start(&self, token: &str) -> Result<Option<StartKey>> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let (start_token, id_token) = token
+            .split_at_checked(2 * TOKEN_BYTES)
+            .filter(|(_, rest)| !rest.is_empty())
+            .unwrap_or((token, "none"));
+        let mut bound = self.clone();
+        bound.add(start_token);
+        let start = self.decode(start_token)?;
+        let id = bound.decode(id_token)?;
+        Ok(start.zip(id).map(|(start, id)| StartKey {
+            start: start.id,
+            id: id.id,
+        }))
     }
 
     /// The first bytes of a token: all but its digest, and the digest.
@@ -227,6 +323,31 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_token_with_a_start_leads_back_and_nothing_else_does() {
+        let scope = Scope::traces(&TraceFilter::default());
+        let other = Scope::observations(&ObservationFilter::default());
+        let place = |start, id| StartKey { start, id };
+        let token = scope.encode_start(Some(place(i64::MIN, 7)));
+        assert_eq!(
+            scope.decode_start(&token).expect("its own"),
+            Some(place(i64::MIN, 7))
+        );
+        assert_eq!(scope.decode_start("").expect("the first page"), None);
+        let another = scope.encode_start(Some(place(5, 9)));
+        let half = token.len() / 2;
+        let mixed = format!("{}{}", &token[..half], &another[half..]);
+        for wrong in [&token[..half], &token[half..], &mixed, "é", &token[1..]] {
+            assert!(scope.decode_start(wrong).is_err(), "{wrong}");
+        }
+        assert!(other.decode_start(&token).is_err());
+        let narrow = TraceFilter {
+            start: Some(Timestamp::MIN),
+            ..TraceFilter::default()
+        };
+        assert!(Scope::traces(&narrow).decode_start(&token).is_err());
     }
 
     #[test]

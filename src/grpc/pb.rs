@@ -52,3 +52,17 @@ pub mod error {
         tonic::include_proto!("barista.error.v1");
     }
 }
+
+/// `barista.trace`.
+pub mod trace {
+    /// `barista.trace.v1`.
+    #[expect(
+        unused_qualifications,
+        clippy::allow_attributes,
+        clippy::too_many_lines,
+        reason = "generated; its documentation is in proto/"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("barista.trace.v1");
+    }
+}

@@ -22,14 +22,16 @@ use super::pb::DESCRIPTOR_SET;
 use super::pb::admin::v1::admin_service_server::{self, AdminServiceServer};
 use super::pb::consumer::v1::consumer_service_server::{self, ConsumerServiceServer};
 use super::pb::notification::v1::notification_service_server::{self, NotificationServiceServer};
+use super::pb::trace::v1::trace_service_server::{self, TraceServiceServer};
 use super::sever::Severable;
-use super::{consumer, notification};
+use super::{consumer, notification, trace};
 use crate::connection::ConnectInfo;
 use crate::domain::admin::StoreAdmin;
 use crate::domain::backup::BackupStore;
 use crate::domain::consumers::Consumers;
 use crate::domain::notifications::Notifications;
 use crate::domain::retention::Retention;
+use crate::domain::traces::Traces;
 
 /// The largest request to one of the standard services, in bytes.
 const STANDARD_REQUEST_BYTES: usize = 16 * 1024;
@@ -89,6 +91,8 @@ pub struct Services {
     pub notifications: Arc<Notifications>,
     /// Durable watchers.
     pub consumers: Arc<Consumers>,
+    /// What agents do and what it costs.
+    pub traces: Arc<Traces>,
     /// What is no longer kept.
     pub retention: Arc<Retention>,
     /// The store, as something that can be copied.
@@ -199,6 +203,7 @@ fn routes(
 ) -> Result<Routes, ServeError> {
     let services = metrics.services.clone();
     let notifications = notification::Handler::new(&services, limits, tasks.clone(), stop.clone());
+    let traces = trace::Handler::new(&services, limits, tasks.clone(), stop.clone());
     let consumers = consumer::Handler {
         consumers: services.consumers,
         tasks: tasks.clone(),
@@ -226,6 +231,11 @@ fn routes(
     )
     .add_service(
         ConsumerServiceServer::new(consumers)
+            .max_decoding_message_size(limits.request_bytes)
+            .max_encoding_message_size(limits.response_bytes),
+    )
+    .add_service(
+        TraceServiceServer::new(traces)
             .max_decoding_message_size(limits.request_bytes)
             .max_encoding_message_size(limits.response_bytes),
     )
@@ -265,6 +275,7 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
         "",
         notification_service_server::SERVICE_NAME,
         consumer_service_server::SERVICE_NAME,
+        trace_service_server::SERVICE_NAME,
         admin_service_server::SERVICE_NAME,
     ] {
         health.set_service_status(name, status).await;

@@ -64,6 +64,8 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
     match error {
         Error::InvalidField { .. } => (Code::InvalidArgument, Reason::InvalidField),
         Error::NotificationNotFound { .. } => (Code::NotFound, Reason::NotificationNotFound),
+        Error::ObservationNotFound { .. } => (Code::NotFound, Reason::ObservationNotFound),
+        Error::TraceNotFound { .. } => (Code::NotFound, Reason::TraceNotFound),
         Error::NotificationClosed(_) => (Code::FailedPrecondition, Reason::NotificationClosed),
         Error::ResponseNotAllowed { .. } => (Code::InvalidArgument, Reason::ResponseNotAllowed),
         Error::RequestIdReused { .. } | Error::ConsumerRequestReused { .. } => {
@@ -100,7 +102,10 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
 /// The metadata of those errors that have some.
 fn metadata(error: &Error) -> Metadata {
     match error {
-        Error::NotificationNotFound { id } => vec![("id", id.to_string())],
+        Error::NotificationNotFound { id } | Error::ObservationNotFound { id } => {
+            vec![("id", id.to_string())]
+        }
+        Error::TraceNotFound { id } => vec![("id", cut(id, MAX_VALUE))],
         Error::NotificationClosed(closed) => closed_metadata(closed),
         Error::ResponseNotAllowed { id, options, .. } => {
             let options = cut(&options.join("\n"), MAX_LONG_VALUE);

@@ -27,8 +27,12 @@ use crate::domain::consumers::Consumers;
 use crate::domain::notification::draft::Draft;
 use crate::domain::notification::{Notification, NotificationType, Priority};
 use crate::domain::notifications::Notifications;
+use crate::domain::redaction::ContentPolicy;
 use crate::domain::retention::{Policy, Retention};
-use crate::store::sqlite::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
+use crate::domain::traces::Traces;
+use crate::store::sqlite::{
+    NOTIFICATIONS_FILE, Options, SqliteStore, SqliteTelemetry, Surroundings, TELEMETRY_FILE,
+};
 
 /// A clock that stands still.
 struct Frozen;
@@ -39,11 +43,23 @@ impl Clock for Frozen {
     }
 }
 
+fn retention(store: &Arc<SqliteStore>, limits: LagLimits) -> Retention {
+    let policy = Policy {
+        journal_max_age: Duration::from_secs(3_600),
+        journal_max_events: 1_000,
+        closed_max_age: None,
+        limits,
+    };
+    let hour = Duration::from_secs(3_600);
+    Retention::new(Arc::clone(store) as _, Arc::new(Frozen), policy, hour)
+}
+
 /// Notifications in a new file.
 pub(super) struct Shelf {
     pub(super) notifications: Arc<Notifications>,
     pub(super) consumers: Arc<Consumers>,
     pub(super) store: Arc<SqliteStore>,
+    pub(super) traces: Arc<Traces>,
     pub(super) retention: Arc<Retention>,
     pub(super) stop: CancellationToken,
     dir: TempDir,
@@ -62,6 +78,7 @@ impl Shelf {
             disk_available: Box::new(|| Ok(u64::MAX)),
             wal_locks: Box::new(Vec::new),
         };
+        let telemetry = data_dir.database(TELEMETRY_FILE).expect("a path");
         let options = Options {
             data_dir,
             path,
@@ -81,6 +98,11 @@ impl Shelf {
             truncate_frames: 5_000,
             min_free_disk: 0,
         };
+        let telemetry = SqliteTelemetry::new(Options {
+            path: telemetry,
+            ..options.clone()
+        });
+        let traces = Traces::new(Arc::new(telemetry), Arc::new(Frozen), ContentPolicy::Off);
         let store = Arc::new(SqliteStore::open(options).expect("a store"));
         let notifications = Arc::new(Notifications::new(
             Arc::clone(&store) as _,
@@ -90,18 +112,7 @@ impl Shelf {
             max_events: 100,
             max_age: Duration::from_secs(3_600),
         };
-        let policy = Policy {
-            journal_max_age: Duration::from_secs(3_600),
-            journal_max_events: 1_000,
-            closed_max_age: None,
-            limits,
-        };
-        let retention = Retention::new(
-            Arc::clone(&store) as _,
-            Arc::new(Frozen),
-            policy,
-            Duration::from_secs(3_600),
-        );
+        let retention = retention(&store, limits);
         let consumers = Consumers::new(Arc::clone(&store) as _, Arc::new(Frozen), limits);
         let stop = CancellationToken::new();
         let feed = Arc::clone(notifications.feed());
@@ -110,6 +121,7 @@ impl Shelf {
         Self {
             notifications,
             consumers: Arc::new(consumers),
+            traces: Arc::new(traces),
             retention: Arc::new(retention),
             store,
             stop,
@@ -122,6 +134,7 @@ impl Shelf {
         Services {
             notifications: Arc::clone(&self.notifications),
             consumers: Arc::clone(&self.consumers),
+            traces: Arc::clone(&self.traces),
             retention: Arc::clone(&self.retention),
             backups: Arc::clone(&self.store) as _,
             admin: Arc::clone(&self.store) as _,

@@ -4,6 +4,7 @@ pub(crate) mod consumer;
 mod journal;
 mod list;
 pub(crate) mod retention;
+pub(crate) mod telemetry;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -27,6 +27,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "notifications/0004_watches.sql",
         "6fa1fff40ea6ce6d98f75aae5343650045a329695aa30b9d4df0564963511572",
     ),
+    (
+        "telemetry/0001_observations.sql",
+        "f7299d5fac268931bd7881f696852e9d4a666b6add75dcef5f7199f860353461",
+    ),
 ];
 
 fn root() -> &'static Path {

@@ -145,6 +145,7 @@ async fn a_path_of_no_use_is_refused_before_anything_is_written() {
     for path in ["relative.db", "/proc/nowhere/a.db", "/"] {
         let request = CreateBackupRequest {
             path: path.to_owned(),
+            ..CreateBackupRequest::default()
         };
         let refused = soon(daemon.client().create_backup(request, |_| {})).await;
         let error = refused.expect_err(path);

@@ -18,6 +18,9 @@ use barista_client::pb::notification::v1::{
     CancelNotificationRequest, Cursor, DismissNotificationRequest, ListNotificationsRequest,
     StartAt,
 };
+use barista_client::pb::trace::v1::{
+    ListObservationsRequest, ListTracesRequest, WatchObservationsRequest, WatchStart,
+};
 use barista_client::{Client, pb};
 use prost::Message;
 
@@ -168,6 +171,7 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
     check("CheckIntegrity");
     keep_and_forget(client, &mut check).await;
     try_consumers(&daemon, &mut check).await;
+    try_traces(&daemon, &mut check).await;
     assert_eq!(tried, methods(), "every method must be tried here");
 }
 
@@ -227,6 +231,33 @@ async fn try_consumers(daemon: &TestDaemon, check: &mut impl FnMut(&str)) {
     check("DiscardSetAsideEvent");
     soon(client.delete_consumer("bell")).await.expect("deleted");
     check("DeleteConsumer");
+}
+
+/// Makes each call of `TraceService`, with a `check` after it.
+async fn try_traces(daemon: &TestDaemon, check: &mut impl FnMut(&str)) {
+    let client = daemon.client();
+    let span = crate::telemetry::span("00f067aa0ba902b7");
+    let trace = span.trace_id.clone();
+    let recorded = soon(client.record_observations(vec![span])).await;
+    let id = recorded.expect("recorded")[0].id;
+    check("RecordObservations");
+    soon(client.get_observation(id)).await.expect("there");
+    check("GetObservation");
+    soon(client.get_trace(&trace)).await.expect("there");
+    check("GetTrace");
+    let all = ListTracesRequest::default();
+    soon(client.list_traces(all)).await.expect("a page");
+    check("ListTraces");
+    let all = ListObservationsRequest::default();
+    soon(client.list_observations(all)).await.expect("a page");
+    check("ListObservations");
+    let oldest = WatchObservationsRequest {
+        start: WatchStart::Oldest.into(),
+        ..WatchObservationsRequest::default()
+    };
+    let mut watch = client.watch_observations(oldest);
+    soon(watch.next()).await.expect("an event");
+    check("WatchObservations");
 }
 
 /// All methods of the API.

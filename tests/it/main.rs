@@ -29,6 +29,7 @@ mod socket;
 mod start;
 mod stopped;
 mod storage;
+mod telemetry;
 mod upgrade;
 mod wait;
 mod watch;

@@ -215,6 +215,8 @@ fn exit_of_reason(reason: ErrorReason) -> Exit {
         | ErrorReason::SnapshotTooLarge => Exit::Usage,
         ErrorReason::PeerNotPermitted | ErrorReason::AgentNotAllowed => Exit::NotPermitted,
         ErrorReason::NotificationNotFound
+        | ErrorReason::ObservationNotFound
+        | ErrorReason::TraceNotFound
         | ErrorReason::ConsumerNotFound
         | ErrorReason::SetAsideEventNotFound => Exit::NotFound,
         ErrorReason::NotificationClosed

@@ -72,6 +72,7 @@ mod replace;
 mod session;
 mod session_key;
 mod target;
+mod trace;
 mod wait;
 mod watch;
 
@@ -83,6 +84,7 @@ pub use options::{Autostart, ConnectOptions};
 pub use pb::error::v1::ErrorReason;
 pub use session_key::{SESSION_KEY_VARIABLE, SessionKey};
 pub use tonic::Code;
+pub use trace::ObservationWatch;
 pub use wait::{WaitNotice, WaitOutcome};
 pub use watch::{ConsumerWatch, Watch, WatchItem};
 

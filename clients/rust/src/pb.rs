@@ -41,6 +41,19 @@ pub mod consumer {
     }
 }
 
+/// Packages `barista.trace.*`: what agents do, and what it costs.
+pub mod trace {
+    /// Package `barista.trace.v1`.
+    pub mod v1 {
+        #![expect(
+            unused_qualifications,
+            clippy::disallowed_methods,
+            reason = "the generator writes full paths, and makes a Status of an error of the transport"
+        )]
+        tonic::include_proto!("barista.trace.v1");
+    }
+}
+
 /// Packages `barista.error.*`: the reasons that errors carry.
 pub mod error {
     /// Package `barista.error.v1`.

@@ -202,7 +202,7 @@ impl Draft {
 }
 
 /// Checks a text of one line, `least` to `most` characters long.
-pub(super) fn line(field: &str, value: &str, least: usize, most: usize) -> Result<()> {
+pub(in crate::domain) fn line(field: &str, value: &str, least: usize, most: usize) -> Result<()> {
     // A byte is never more than a character, so a short text need not be counted.
     let length = if value.len() <= most {
         value.len()
@@ -228,7 +228,7 @@ pub(super) fn line(field: &str, value: &str, least: usize, most: usize) -> Resul
 }
 
 /// Checks a text of any number of lines, at most `most` bytes long.
-pub(super) fn text(field: &str, value: &str, most: usize) -> Result<()> {
+pub(in crate::domain) fn text(field: &str, value: &str, most: usize) -> Result<()> {
     if value.len() > most {
         let length = value.len();
         return Err(Error::invalid(

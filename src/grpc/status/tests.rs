@@ -35,6 +35,8 @@ fn all_errors() -> Vec<Error> {
     let mut errors = vec![
         Error::invalid("title", "must not be empty"),
         Error::NotificationNotFound { id: 7 },
+        Error::ObservationNotFound { id: 7 },
+        Error::TraceNotFound { id: "7".to_owned() },
         Error::NotificationClosed(Box::new(closed())),
         Error::ResponseNotAllowed {
             id: 7,
@@ -77,6 +79,8 @@ fn all_errors() -> Vec<Error> {
         match error {
             Error::InvalidField { .. }
             | Error::NotificationNotFound { .. }
+            | Error::ObservationNotFound { .. }
+            | Error::TraceNotFound { .. }
             | Error::AgentNotAllowed { .. }
             | Error::NotificationClosed(_)
             | Error::ResponseNotAllowed { .. }
@@ -173,9 +177,11 @@ fn documented_code(reason: &str) -> Code {
             Code::ResourceExhausted
         }
         "METHOD_NOT_FOUND" => Code::Unimplemented,
-        "NOTIFICATION_NOT_FOUND" | "CONSUMER_NOT_FOUND" | "SET_ASIDE_EVENT_NOT_FOUND" => {
-            Code::NotFound
-        }
+        "NOTIFICATION_NOT_FOUND"
+        | "CONSUMER_NOT_FOUND"
+        | "SET_ASIDE_EVENT_NOT_FOUND"
+        | "OBSERVATION_NOT_FOUND"
+        | "TRACE_NOT_FOUND" => Code::NotFound,
         "NOTIFICATION_CLOSED"
         | "UNKNOWN_CURSOR"
         | "SNAPSHOT_TOO_LARGE"

@@ -18,8 +18,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::contents::Contents;
+use super::database::Database;
 use super::failure::{Failure, Severity, severity};
-use super::journal;
 use super::store::SqliteStore;
 use crate::data_dir::{NewBackup, PlaceError};
 use crate::domain::backup::{Backup, BackupPhase, BackupProgress, BackupRequest, BackupStore};
@@ -45,9 +46,21 @@ impl BackupStore for SqliteStore {
         request: BackupRequest,
         progress: watch::Sender<BackupProgress>,
     ) -> Result<Backup> {
+        self.database().create_backup(request, progress).await
+    }
+}
+
+impl Database {
+    /// Copies everything that was acknowledged before the call.
+    pub(super) async fn create_backup(
+        &self,
+        request: BackupRequest,
+        progress: watch::Sender<BackupProgress>,
+    ) -> Result<Backup> {
+        let contents = self.contents();
         let running = Arc::clone(self.backing_up()).try_lock_owned();
         let running = running.map_err(|_| Error::BackupRunning)?;
-        let (data_dir, name) = (self.data_dir().clone(), file_name(request.now));
+        let (data_dir, name) = (self.data_dir().clone(), file_name(contents, request.now));
         let file = blocking(move || data_dir.new_backup(&request.path, &name)).await?;
         let file = file.map_err(place_error)?;
         self.check_room(&file)?;
@@ -57,7 +70,7 @@ impl BackupStore for SqliteStore {
         let (stop, tell) = (dropped.clone(), progress.clone());
         let copied = self
             .readers()
-            .read(move |connection| copy(connection, running, file, &tell, &stop))
+            .read(move |connection| copy(connection, contents, running, file, &tell, &stop))
             .await?;
         progress.send_modify(|progress| progress.phase = BackupPhase::Checking);
         let backup = blocking(move || seal(copied, &dropped)).await??;
@@ -69,9 +82,7 @@ impl BackupStore for SqliteStore {
         );
         Ok(backup)
     }
-}
 
-impl SqliteStore {
     /// A backup must not fill the disk that the database needs.
     fn check_room(&self, file: &NewBackup) -> Result<()> {
         let (size, reserve) = self.size_and_reserve();
@@ -130,24 +141,26 @@ fn sqlite_error(error: rusqlite::Error) -> Error {
 }
 
 /// The usual name, which sorts by time: `notifications-20251009T080640.123456Z.db`.
-fn file_name(now: Timestamp) -> String {
+fn file_name(contents: &Contents, now: Timestamp) -> String {
     let stamp: String = super::row::format_time(now)
         .chars()
         .filter(|c| !matches!(c, '-' | ':'))
         .collect();
-    format!("notifications-{stamp}Z.db")
+    let name = contents.file.trim_end_matches(".db");
+    format!("{name}-{stamp}Z.db")
 }
 
 /// Copies what the transaction of `source` sees.
 fn copy(
     source: &Connection,
+    contents: &Contents,
     running: OwnedMutexGuard<()>,
     file: NewBackup,
     progress: &watch::Sender<BackupProgress>,
     stop: &CancellationToken,
 ) -> std::result::Result<Copied, Failure> {
     // The transaction begins here, with the first read.
-    let sequence = journal::last(source)?;
+    let sequence = (contents.last)(source)?;
     let epoch = source.query_row(
         "SELECT value FROM barista_meta WHERE key = 'epoch'",
         [],

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::checkpoint;
 use super::connection::{BUSY_TIMEOUT, file_uri};
+use super::contents::Contents;
 use super::integrity::{Look, Seen, examine};
 use crate::data_dir::{DatabaseFile, DatabasePath};
 use crate::domain::admin::{IntegrityDepth, IntegrityFinding, IntegrityReport, WalFrames};
@@ -60,6 +61,7 @@ pub fn inspect(
     now: Timestamp,
 ) -> Result<Inspection, InspectError> {
     let look = Look {
+        contents: Contents::of_file(path.name()),
         depth,
         limit: LIMIT,
         now,

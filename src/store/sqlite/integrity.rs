@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
+use super::contents::Contents;
 use super::failure::foreign_remedy;
 use super::row::parse_time;
-use super::schema::{
-    Expected, NOTIFICATIONS, VERSION_LOST, foreign, lost_version, version, version_number,
-};
+use super::schema::{Expected, VERSION_LOST, foreign, lost_version, version};
 use crate::domain::admin::{IntegrityDepth, IntegrityKind};
 use crate::domain::clock::Timestamp;
 
@@ -19,8 +18,10 @@ const STEPS: i32 = 10_000;
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// What one database is looked at for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Look {
+    /// What it should contain.
+    pub(super) contents: &'static Contents,
     pub(super) depth: IntegrityDepth,
     /// How many findings are enough.
     pub(super) limit: usize,
@@ -65,8 +66,8 @@ fn examine_all(
     findings: &mut Vec<(IntegrityKind, String)>,
 ) -> rusqlite::Result<()> {
     // What is quick first, so that a check that is stopped has said it.
-    schema(connection, findings)?;
-    clock(connection, look.now, findings)?;
+    schema(connection, look.contents, findings)?;
+    clock(connection, look, findings)?;
     foreign_keys(connection, look.limit, findings)?;
     damage(connection, look, findings)
 }
@@ -93,25 +94,26 @@ impl Drop for Stopping<'_> {
 
 fn schema(
     connection: &Connection,
+    contents: &'static Contents,
     findings: &mut Vec<(IntegrityKind, String)>,
 ) -> rusqlite::Result<()> {
-    let (found, known) = (version(connection)?, version_number(NOTIFICATIONS.len()));
+    let (found, known) = (version(connection)?, contents.version());
     if found > known {
         let text = format!(
             "it has schema version {found}, and this release knows only {known}: a newer release has used it; install that release, or name another data directory with --data-dir"
         );
         findings.push((IntegrityKind::Unusable, text));
     }
-    if lost_version(connection, found)? {
+    if lost_version(connection, contents, found)? {
         findings.push((IntegrityKind::Damage, VERSION_LOST.to_owned()));
     }
-    if let Some(foreign) = foreign(connection, found)? {
+    if let Some(foreign) = foreign(connection, contents, found)? {
         let text = format!("it holds {foreign}; {}", foreign_remedy());
         findings.push((IntegrityKind::Unusable, text));
     }
     // An older one is upgraded at the next start, and what it lacks until then is no defect.
     if found == known {
-        let expected = Expected::of(NOTIFICATIONS)?;
+        let expected = Expected::of(contents)?;
         let lost = expected.unrestorable(connection)?;
         let mut names = expected.missing(connection)?;
         names.retain(|name| !lost.contains(name));
@@ -169,23 +171,22 @@ fn missing(names: &[String]) -> Vec<(IntegrityKind, String)> {
 /// Whether the last change of the journal is from the future.
 fn clock(
     connection: &Connection,
-    now: Timestamp,
+    look: Look,
     findings: &mut Vec<(IntegrityKind, String)>,
 ) -> rusqlite::Result<()> {
+    let Some(newest) = look.contents.newest else {
+        return Ok(());
+    };
     if version(connection)? == 0 {
         return Ok(());
     }
     let last: Option<Option<String>> = connection
-        .query_row(
-            "SELECT at FROM changes ORDER BY seq DESC LIMIT 1",
-            [],
-            |row| row.get(0),
-        )
+        .query_row(newest, [], |row| row.get(0))
         .optional()?;
     let Some(text) = last.flatten() else {
         return Ok(());
     };
-    let ahead = parse_time(&text).map_or(Duration::ZERO, |at| at.since(now));
+    let ahead = parse_time(&text).map_or(Duration::ZERO, |at| at.since(look.now));
     if ahead > CLOCK_TOLERANCE {
         let text = format!(
             "the last change was made at {text} UTC, {} s ahead of this machine's clock",
@@ -247,9 +248,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::store::sqlite::contents::NOTIFICATIONS;
     use crate::store::sqlite::schema::migrate;
 
     const LOOK: Look = Look {
+        contents: &NOTIFICATIONS,
         depth: IntegrityDepth::Full,
         limit: 100,
         now: Timestamp::MAX,
@@ -257,7 +260,7 @@ mod tests {
 
     fn migrated() -> Connection {
         let mut connection = Connection::open_in_memory().expect("a database");
-        migrate(&mut connection, Path::new("test"), NOTIFICATIONS).expect("a schema");
+        migrate(&mut connection, Path::new("test"), &NOTIFICATIONS).expect("a schema");
         connection
             .execute_batch(
                 "INSERT INTO notifications (type, title, message, created_at, updated_at)

@@ -316,13 +316,19 @@ fn step(
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::{NOTIFICATIONS, migrate};
+    use super::super::contents::NOTIFICATIONS;
+    use super::super::schema::migrate;
     use super::*;
 
     /// What the planner says about `sql` on a database with the indexes of direct tooling beside ours.
     fn plan(sql: &str) -> String {
         let mut connection = Connection::open_in_memory().expect("a database");
-        migrate(&mut connection, std::path::Path::new("test"), NOTIFICATIONS).expect("a schema");
+        migrate(
+            &mut connection,
+            std::path::Path::new("test"),
+            &NOTIFICATIONS,
+        )
+        .expect("a schema");
         connection
             .execute_batch(
                 "CREATE INDEX idx_notifications_type ON notifications(type);

@@ -6,6 +6,9 @@ mod checkpoint;
 mod connection;
 mod consumer;
 mod consumers;
+mod contents;
+mod database;
+mod databases;
 mod failure;
 mod inspect;
 mod integrity;
@@ -23,13 +26,16 @@ mod retention;
 mod row;
 mod schema;
 mod store;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod thread;
 mod writer;
 
 pub use connection::backend_version;
+pub use databases::Databases;
 pub use failure::OpenError;
 pub use inspect::{InspectError, Inspection, inspect};
 pub use offline::{BackupContents, GivenOut, examine_backup, given_out, prepare_restored, rebuild};
 pub use store::{NOTIFICATIONS_FILE, Options, SqliteStore, Surroundings};
+pub use telemetry::{SqliteTelemetry, TELEMETRY_FILE};

@@ -399,13 +399,19 @@ pub(super) fn count_open(connection: &Connection, limit: usize) -> Result<usize,
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema::{NOTIFICATIONS, migrate};
+    use super::super::contents::NOTIFICATIONS;
+    use super::super::schema::migrate;
     use super::*;
 
     #[test]
     fn what_is_due_is_found_in_the_index_of_open_notifications() {
         let mut connection = Connection::open_in_memory().expect("a database");
-        migrate(&mut connection, std::path::Path::new("test"), NOTIFICATIONS).expect("a schema");
+        migrate(
+            &mut connection,
+            std::path::Path::new("test"),
+            &NOTIFICATIONS,
+        )
+        .expect("a schema");
         for sql in [DUE, NEXT_DUE, ANY_DUE] {
             let mut statement = connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))

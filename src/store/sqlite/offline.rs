@@ -7,11 +7,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::backup::{close_log, copy_pages, digest, open_copy};
 use super::connection::{file_uri, open_writer};
+use super::contents::{Contents, NOTIFICATIONS};
 use super::failure::OpenError;
 use super::integrity::{Look, Seen, examine};
-use super::journal;
 use super::retention::pragma;
-use super::schema::{NOTIFICATIONS, version, version_number};
+use super::schema::version;
 use crate::data_dir::{BackupFile, DatabasePath};
 use crate::domain::admin::{IntegrityDepth, IntegrityKind};
 use crate::domain::clock::Timestamp;
@@ -24,6 +24,8 @@ const CACHE_KIB: u32 = 8192;
 /// What a backup is like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupContents {
+    /// The name of the file that it is a copy of.
+    pub database: &'static str,
     /// What is wrong with it, each in one line; it is sound when there is nothing.
     pub problems: Vec<String>,
     /// Its size, in bytes.
@@ -36,8 +38,8 @@ pub struct BackupContents {
     pub sequence: i64,
     /// The epoch of the database that it is of.
     pub epoch: String,
-    /// How many notifications it has.
-    pub notifications: i64,
+    /// How many notifications, or observations, it has.
+    pub records: i64,
     /// The names of its consumers.
     pub consumers: Vec<String>,
 }
@@ -45,8 +47,8 @@ pub struct BackupContents {
 /// Numbers that were given out, and must not mean something else in what takes the place of a database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GivenOut {
-    /// The highest id of a notification.
-    pub notification: i64,
+    /// The highest id of a notification, or of an observation.
+    pub record: i64,
     /// The highest generation of a consumer.
     pub generation: i64,
 }
@@ -59,13 +61,14 @@ pub struct GivenOut {
 pub fn examine_backup(file: &BackupFile, now: Timestamp) -> std::io::Result<BackupContents> {
     let (size, sha256) = digest(file.path())?;
     let mut contents = BackupContents {
+        database: NOTIFICATIONS.file,
         problems: Vec::new(),
         size,
         sha256,
         schema_version: 0,
         sequence: 0,
         epoch: String::new(),
-        notifications: 0,
+        records: 0,
         consumers: Vec::new(),
     };
     if let Err(error) = look_into(file, now, &mut contents)
@@ -82,7 +85,10 @@ fn look_into(
     contents: &mut BackupContents,
 ) -> rusqlite::Result<()> {
     let connection = open_unchanging(file)?;
+    let kept = Contents::recognize(&connection)?;
+    contents.database = kept.file;
     let look = Look {
+        contents: kept,
         depth: IntegrityDepth::Full,
         limit: LIMIT,
         now,
@@ -99,16 +105,20 @@ fn look_into(
         contents.problems.push(text.to_owned());
         return Ok(());
     }
-    contents.sequence = journal::last(&connection)?;
+    contents.sequence = (kept.last)(&connection)?;
     contents.epoch = connection.query_row(
         "SELECT value FROM barista_meta WHERE key = 'epoch'",
         [],
         |row| row.get(0),
     )?;
-    contents.notifications = pragma(&connection, "SELECT count(*) FROM notifications")?;
-    if contents.schema_version >= 2
-        && contents.schema_version <= version_number(NOTIFICATIONS.len())
-    {
+    contents.records = pragma(
+        &connection,
+        &format!("SELECT count(*) FROM {}", kept.records),
+    )?;
+    if kept.shared.is_none() {
+        return Ok(());
+    }
+    if contents.schema_version >= 2 && contents.schema_version <= kept.version() {
         let mut statement = connection.prepare("SELECT name FROM consumers ORDER BY name")?;
         let names = statement.query_map([], |row| row.get(0))?;
         contents.consumers = names.collect::<Result<_, _>>()?;
@@ -149,19 +159,7 @@ pub fn prepare_restored(
             [],
             |row| row.get(0),
         )?;
-        copy.execute(
-            "UPDATE barista_meta SET value = max(value, ?1) WHERE key = 'consumer_generation'",
-            [given_out.generation],
-        )?;
-        copy.execute(
-            "DELETE FROM sqlite_sequence WHERE name = 'notifications' AND seq < ?1",
-            [given_out.notification],
-        )?;
-        copy.execute(
-            "INSERT INTO sqlite_sequence (name, seq) SELECT 'notifications', ?1
-              WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'notifications')",
-            [given_out.notification],
-        )?;
+        (Contents::recognize(&copy)?.go_on_after)(&copy, given_out)?;
         let finding: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if finding == "ok" {
             Ok(epoch)
@@ -182,16 +180,42 @@ pub fn given_out(path: &DatabasePath) -> Option<GivenOut> {
         let connection = Connection::open_with_flags(path.path(), flags)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA query_only = ON")?;
-        let number = |sql: &str| -> rusqlite::Result<i64> {
-            let number = connection.query_row(sql, [], |row| row.get(0)).optional()?;
-            Ok(number.unwrap_or(0))
-        };
-        Ok(GivenOut {
-            notification: number("SELECT seq FROM sqlite_sequence WHERE name = 'notifications'")?,
-            generation: number("SELECT value FROM barista_meta WHERE key = 'consumer_generation'")?,
-        })
+        (Contents::of_file(path.name()).given_out)(&connection)
     };
     read().ok()
+}
+
+/// What a database of notifications has given out.
+pub(super) fn notifications_given_out(connection: &Connection) -> rusqlite::Result<GivenOut> {
+    let number = |sql: &str| -> rusqlite::Result<i64> {
+        let number = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+        Ok(number.unwrap_or(0))
+    };
+    Ok(GivenOut {
+        record: number("SELECT seq FROM sqlite_sequence WHERE name = 'notifications'")?,
+        generation: number("SELECT value FROM barista_meta WHERE key = 'consumer_generation'")?,
+    })
+}
+
+/// Makes a copy of a database of notifications go on after what was given out.
+pub(super) fn notifications_go_on_after(
+    copy: &Connection,
+    given_out: GivenOut,
+) -> rusqlite::Result<()> {
+    copy.execute(
+        "UPDATE barista_meta SET value = max(value, ?1) WHERE key = 'consumer_generation'",
+        [given_out.generation],
+    )?;
+    copy.execute(
+        "DELETE FROM sqlite_sequence WHERE name = 'notifications' AND seq < ?1",
+        [given_out.record],
+    )?;
+    copy.execute(
+        "INSERT INTO sqlite_sequence (name, seq) SELECT 'notifications', ?1
+          WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'notifications')",
+        [given_out.record],
+    )?;
+    Ok(())
 }
 
 /// Rebuilds the database at `path` without free pages, as a file that can give pages back from then on. Returns its size in bytes before and after.

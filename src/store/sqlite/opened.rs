@@ -8,10 +8,9 @@ use super::batch::execute;
 use super::checkpoint;
 use super::connection::{OPEN_TIMEOUT, open_writer};
 use super::failure::{OpenError, Severity, severity};
-use super::journal;
 use super::lock;
 use super::progress::Progress;
-use super::schema::{Expected, NOTIFICATIONS, migrate, version, version_number};
+use super::schema::{Expected, migrate, version};
 use super::store::Options;
 use super::writer::Opening;
 use crate::data_dir::{DataDirError, DatabaseFile, DatabasePath, FileIdentity, Quoted};
@@ -107,7 +106,7 @@ pub(super) fn open_file(
     let (schema_version, prepared) = match beside(&connection, options, expected)? {
         Some(prepared) => (version(&connection).map_err(failed)?, prepared),
         None => {
-            let version = migrate(&mut connection, path, NOTIFICATIONS)?;
+            let version = migrate(&mut connection, path, expected.contents())?;
             let prepared = prepare(&connection, expected).map_err(failed)?;
             (version, prepared)
         }
@@ -191,12 +190,13 @@ fn holder(options: &Options) -> String {
 /// What others have committed may not be synced yet, and nobody may be told before it is. A checkpoint that moves all of the log syncs it, and
 /// needs no write lock.
 fn glance(connection: &Connection, expected: &Expected) -> rusqlite::Result<Option<Prepared>> {
-    let is_newest = version(connection)? == version_number(NOTIFICATIONS.len());
+    let is_newest = version(connection)? == expected.contents().version();
     if !is_newest || !expected.missing(connection)?.is_empty() {
         return Ok(None);
     }
     execute(connection, "BEGIN")?;
-    let read = journal::last(connection).and_then(|head| Ok((head, epoch(connection)?)));
+    let read =
+        (expected.contents().last)(connection).and_then(|head| Ok((head, epoch(connection)?)));
     execute(connection, "ROLLBACK")?;
     let (head, epoch) = read?;
     let CheckpointOutcome { busy, frames } =
@@ -293,7 +293,7 @@ fn prepare(connection: &Connection, expected: &Expected) -> rusqlite::Result<Pre
     let prepared = Prepared {
         data_version: pragma(connection, "PRAGMA data_version")?,
         schema_version: pragma(connection, "PRAGMA schema_version")?,
-        head: journal::last(connection)?,
+        head: (expected.contents().last)(connection)?,
         epoch: epoch(connection)?,
     };
     failpoint!("opening");

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::consumer::Scene;
+use super::database::Database;
 use super::failure::Failure;
 use super::journal::{self, count};
 use super::row;
@@ -111,6 +112,23 @@ impl RetentionStore for SqliteStore {
     }
 
     async fn return_space(&self, call: Call) -> Result<u64> {
+        self.database().return_space(call).await
+    }
+
+    async fn space(&self) -> Result<Space> {
+        self.database().space().await
+    }
+
+    async fn oldest(&self) -> Result<i64> {
+        let head = self.published();
+        let oldest = move |connection: &Connection| Ok(journal::oldest(connection, head)?);
+        self.readers().read(oldest).await
+    }
+}
+
+impl Database {
+    /// See [`RetentionStore::return_space`].
+    pub(super) async fn return_space(&self, call: Call) -> Result<u64> {
         let space = self.space().await?;
         if !space.shrinks || space.free <= RESERVED_BYTES {
             return Ok(0);
@@ -118,7 +136,8 @@ impl RetentionStore for SqliteStore {
         self.writer().write(call.deadline, 0, return_pages).await
     }
 
-    async fn space(&self) -> Result<Space> {
+    /// See [`RetentionStore::space`].
+    pub(super) async fn space(&self) -> Result<Space> {
         let space = |connection: &Connection| {
             let pages = pragma(connection, "PRAGMA freelist_count")?;
             let free = pages * pragma(connection, "PRAGMA page_size")?;
@@ -128,12 +147,6 @@ impl RetentionStore for SqliteStore {
             })
         };
         self.readers().read(space).await
-    }
-
-    async fn oldest(&self) -> Result<i64> {
-        let head = self.published();
-        let oldest = move |connection: &Connection| Ok(journal::oldest(connection, head)?);
-        self.readers().read(oldest).await
     }
 }
 

@@ -4,55 +4,20 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use super::contents::{Contents, Shared};
 use super::failure::OpenError;
-use super::reconcile;
 use crate::failpoint::failpoint;
 
-/// The migrations of the notifications' file, in order. A released one never changes: append.
-pub(super) const NOTIFICATIONS: &[&str] = &[
-    include_str!("migrations/notifications/0001_journal.sql"),
-    include_str!("migrations/notifications/0002_consumers.sql"),
-    include_str!("migrations/notifications/0003_owner.sql"),
-    include_str!("migrations/notifications/0004_watches.sql"),
-];
-
-/// The table of the changes.
-const JOURNAL: &str = "changes";
-/// What somebody may have deleted from the daemon's own table, as the migrations put it there: the version apart, which cannot be guessed.
-const SEED: &str = "INSERT OR IGNORE INTO barista_meta (key, value) VALUES
-    ('epoch', lower(hex(randomblob(16)))),
-    ('known_id', (SELECT coalesce(max(notification_id), 0) FROM changes)),
-    ('heartbeat', 0),
-    ('consumer_generation', (SELECT coalesce(max(max(generation, watch)), 0) FROM consumers))";
-
-/// What a column that came back empty counted.
-const RECOUNT: &str = "UPDATE consumers SET set_aside = (SELECT count(*) FROM set_aside WHERE consumer_id = consumers.id)";
-
-/// The table that direct tooling may rebuild.
-const SHARED_TABLE: &str = "notifications";
-/// What it has had ever since: the first migration and its triggers build on these.
-const LEGACY_COLUMNS: [&str; 10] = [
-    "id",
-    "type",
-    "priority",
-    "title",
-    "message",
-    "context",
-    "status",
-    "user_response",
-    "created_at",
-    "updated_at",
-];
-/// How a migration adds a column to it: one line for each.
+/// How a migration adds a column to the table that direct tooling shares: one line for each.
 const ADD_COLUMN: &str = "ALTER TABLE notifications ADD COLUMN ";
 
 /// Brings the file behind `connection` to the newest version, in one transaction. Returns that version.
 pub(super) fn migrate(
     connection: &mut Connection,
     path: &Path,
-    migrations: &[&str],
+    contents: &'static Contents,
 ) -> Result<i64, OpenError> {
-    let known = version_number(migrations.len());
+    let known = contents.version();
     let found = version(connection).map_err(|source| OpenError::of(path, source))?;
     if found > known {
         return Err(OpenError::FromTheFuture {
@@ -64,13 +29,14 @@ pub(super) fn migrate(
     if found == known {
         return Ok(known);
     }
-    if lost_version(connection, found).map_err(|source| OpenError::of(path, source))? {
+    if lost_version(connection, contents, found).map_err(|source| OpenError::of(path, source))? {
         return Err(OpenError::Damaged {
             file: path.display().to_string(),
             finding: VERSION_LOST.to_owned(),
         });
     }
-    let foreign = foreign(connection, found).map_err(|source| OpenError::of(path, source))?;
+    let foreign =
+        foreign(connection, contents, found).map_err(|source| OpenError::of(path, source))?;
     if let Some(foreign) = foreign {
         let file = path.display().to_string();
         return Err(OpenError::Foreign { file, foreign });
@@ -80,10 +46,10 @@ pub(super) fn migrate(
         // Read again inside the transaction: another process may have upgraded meanwhile.
         let done = usize::try_from(version(&transaction)?).unwrap_or(0);
         if done == 0 {
-            drop_copied(&transaction)?;
+            (contents.adopt)(&transaction)?;
         }
-        for migration in migrations.iter().skip(done) {
-            transaction.execute_batch(&without_present(&transaction, migration)?)?;
+        for migration in contents.migrations.iter().skip(done) {
+            transaction.execute_batch(&without_present(&transaction, contents, migration)?)?;
         }
         transaction.execute(
             "INSERT OR REPLACE INTO barista_meta (key, value) VALUES ('schema_version', ?1)",
@@ -107,25 +73,33 @@ pub(super) fn migrate(
 
 /// What is wrong with the shared table of a file in which we have not been: the table of another program that happens to have its name. `None` where it
 /// is missing, or like ours.
-pub(super) fn foreign(connection: &Connection, version: i64) -> rusqlite::Result<Option<String>> {
-    let present = columns(connection, SHARED_TABLE)?;
+pub(super) fn foreign(
+    connection: &Connection,
+    contents: &Contents,
+    version: i64,
+) -> rusqlite::Result<Option<String>> {
+    let Some(shared) = &contents.shared else {
+        return Ok(None);
+    };
+    let present = columns(connection, shared.table)?;
     if version > 0 || present.is_empty() {
         return Ok(None);
     }
     let lacks = |name: &&&str| present.iter().all(|column| column.name != ***name);
-    let missing: Vec<&str> = LEGACY_COLUMNS.iter().filter(lacks).copied().collect();
+    let missing: Vec<&str> = shared.columns.iter().filter(lacks).copied().collect();
     Ok((!missing.is_empty()).then(|| {
         let (columns, are) = match missing.len() {
             1 => ("column", "is"),
             _ => ("columns", "are"),
         };
         let missing = missing.join(", ");
-        format!("a table `{SHARED_TABLE}` that is not Barista's: {columns} {missing} {are} missing")
+        let table = shared.table;
+        format!("a table `{table}` that is not Barista's: {columns} {missing} {are} missing")
     }))
 }
 
 /// Drops our indexes and triggers from a file that we have not been in: they came with a table that was copied alone.
-fn drop_copied(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn drop_copied(connection: &Connection) -> rusqlite::Result<()> {
     for Object { kind, name, .. } in objects(connection)? {
         let ours = match kind.as_str() {
             "index" => name.starts_with("idx_barista_"),
@@ -141,8 +115,15 @@ fn drop_copied(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// `migration` without the columns that the shared table has already, where it was copied alone.
-fn without_present(connection: &Connection, migration: &str) -> rusqlite::Result<String> {
-    let present = columns(connection, SHARED_TABLE)?;
+fn without_present(
+    connection: &Connection,
+    contents: &Contents,
+    migration: &str,
+) -> rusqlite::Result<String> {
+    let Some(shared) = &contents.shared else {
+        return Ok(migration.to_owned());
+    };
+    let present = columns(connection, shared.table)?;
     let adds_present = |line: &&str| {
         line.strip_prefix(ADD_COLUMN)
             .and_then(|column| column.split(' ').next())
@@ -153,10 +134,6 @@ fn without_present(connection: &Connection, migration: &str) -> rusqlite::Result
         .filter(|line| !adds_present(line))
         .collect();
     Ok(lines.join("\n"))
-}
-
-pub(super) fn version_number(migrations: usize) -> i64 {
-    i64::try_from(migrations).unwrap_or(i64::MAX)
 }
 
 /// The version of the schema; 0 for a file without one. It is kept in a table of ours: `user_version` is lost when somebody dumps a
@@ -187,10 +164,13 @@ pub(super) const VERSION_LOST: &str =
     "what the daemon kept about it, in the table barista_meta, is gone";
 
 /// Whether a file without a version, as `found` says, has a journal of ours all the same: then nobody knows which version it had.
-pub(super) fn lost_version(connection: &Connection, found: i64) -> rusqlite::Result<bool> {
-    let journal =
-        "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = 'idx_changes_notification'";
-    Ok(found == 0 && connection.prepare(journal)?.exists([])?)
+pub(super) fn lost_version(
+    connection: &Connection,
+    contents: &Contents,
+    found: i64,
+) -> rusqlite::Result<bool> {
+    let journal = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?1";
+    Ok(found == 0 && connection.prepare(journal)?.exists([contents.telltale])?)
 }
 
 /// One trigger, index or table, as `sqlite_master` has it.
@@ -203,6 +183,7 @@ struct Object {
 
 /// What the schema should contain.
 pub(super) struct Expected {
+    contents: &'static Contents,
     objects: Vec<Object>,
     columns: Vec<Column>,
     loss: Loss,
@@ -241,14 +222,15 @@ impl Column {
 }
 
 impl Expected {
-    /// Learns what `migrations` make, by running them on an empty database in memory.
-    pub(super) fn of(migrations: &[&str]) -> rusqlite::Result<Self> {
+    /// Learns what the migrations of `contents` make, by running them on an empty database in memory.
+    pub(super) fn of(contents: &'static Contents) -> rusqlite::Result<Self> {
         let connection = Connection::open_in_memory()?;
-        for migration in migrations {
+        for migration in contents.migrations {
             connection.execute_batch(migration)?;
         }
         let objects = objects(&connection)?;
         Ok(Self {
+            contents,
             columns: columns_of_tables(&connection, &objects)?,
             objects,
             loss: Loss::BeginAnew,
@@ -290,7 +272,7 @@ impl Expected {
         let lost = self.lost_columns(connection)?;
         let lost = lost
             .into_iter()
-            .filter(|column| !column.addable && column.table != SHARED_TABLE);
+            .filter(|column| !column.addable && column.table != self.shared_table());
         Ok(lost.filter(is_there).map(Column::title).collect())
     }
 
@@ -307,8 +289,23 @@ impl Expected {
     /// Where the journal is lost while it is in use, too.
     pub(super) fn restore(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
         let mut repaired = self.restore_own_tables(connection)?;
-        repaired.extend(self.restore_shared(connection)?);
+        let rest = match &self.contents.shared {
+            Some(shared) => self.restore_shared(connection, shared)?,
+            None => self.restore_derived(connection)?,
+        };
+        repaired.extend(rest);
         Ok(repaired)
+    }
+
+    /// Of which database.
+    pub(super) fn contents(&self) -> &'static Contents {
+        self.contents
+    }
+
+    /// The table that direct tooling may rebuild; empty where there is none.
+    fn shared_table(&self) -> &'static str {
+        let shared = self.contents.shared.as_ref();
+        shared.map_or("", |shared| shared.table)
     }
 
     /// Puts back the tables that are the daemon's alone, and what its own keeping of them must never be without.
@@ -316,39 +313,58 @@ impl Expected {
         let present = objects(connection)?;
         let is_there = |name: &str| present.iter().any(|o| o.kind == "table" && o.name == name);
         let lost = self.objects.iter().filter(|object| {
-            object.kind == "table" && object.name != SHARED_TABLE && !is_there(&object.name)
+            object.kind == "table" && object.name != self.shared_table() && !is_there(&object.name)
         });
         let mut repaired = Vec::new();
         for table in lost {
-            if table.name == JOURNAL && self.loss == Loss::Refuse {
+            if table.name == self.contents.journal && self.loss == Loss::Refuse {
                 let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-                let text = "its journal, the table changes, is gone: put it back, restore a backup, or restart the daemon to go on with an empty one";
-                return Err(rusqlite::Error::SqliteFailure(code, Some(text.to_owned())));
+                let text = format!(
+                    "its journal, the table {}, is gone: put it back, restore a backup, or restart the daemon to go on with an empty one",
+                    table.name
+                );
+                return Err(rusqlite::Error::SqliteFailure(code, Some(text)));
             }
             connection.execute_batch(&table.sql)?;
             repaired.push(format!("table {}", table.name));
-            if table.name == JOURNAL {
+            if table.name == self.contents.journal {
                 // The sequences begin again: a place in the lost journal is none in this one.
                 connection.execute_batch("DELETE FROM barista_meta WHERE key = 'epoch'")?;
             }
         }
         for column in self.lost_columns(connection)? {
-            if column.addable && column.table != SHARED_TABLE {
+            if column.addable && column.table != self.shared_table() {
                 add(connection, column)?;
                 repaired.push(column.title());
             }
         }
-        connection.execute_batch(SEED)?;
-        if repaired
-            .iter()
-            .any(|name| name == "column consumers.set_aside")
-        {
-            connection.execute_batch(RECOUNT)?;
+        connection.execute_batch(self.contents.seed)?;
+        for (title, recount) in self.contents.recounts {
+            if repaired.iter().any(|name| name == title) {
+                connection.execute_batch(recount)?;
+            }
         }
         Ok(repaired)
     }
 
-    fn restore_shared(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    /// Puts back what has no rows of its own: views and indexes.
+    fn restore_derived(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+        let present = objects(connection)?;
+        let derived = |object: &&Object| object.kind != "table" && !present.contains(object);
+        let mut repaired = Vec::new();
+        for object in self.objects.iter().filter(derived) {
+            let Object { kind, name, sql } = object;
+            connection.execute_batch(&format!("DROP {kind} IF EXISTS {name}; {sql}"))?;
+            repaired.push(format!("{kind} {name}"));
+        }
+        Ok(repaired)
+    }
+
+    fn restore_shared(
+        &self,
+        connection: &Connection,
+        shared: &Shared,
+    ) -> rusqlite::Result<Vec<String>> {
         let present = objects(connection)?;
         let missing: Vec<&Object> = self
             .objects
@@ -356,16 +372,16 @@ impl Expected {
             .filter(|object| !present.contains(object))
             .collect();
         let mut lost = self.lost_columns(connection)?;
-        lost.retain(|column| column.table == SHARED_TABLE);
+        lost.retain(|column| column.table == shared.table);
         let has_table = present
             .iter()
-            .any(|o| o.kind == "table" && o.name == SHARED_TABLE);
+            .any(|o| o.kind == "table" && o.name == shared.table);
         let mut repaired = Vec::new();
         if !has_table {
             for table in self
                 .objects
                 .iter()
-                .filter(|o| o.kind == "table" && o.name == SHARED_TABLE)
+                .filter(|o| o.kind == "table" && o.name == shared.table)
             {
                 connection.execute_batch(&table.sql)?;
                 repaired.push(format!("table {}", table.name));
@@ -383,7 +399,7 @@ impl Expected {
         }
         if unwatched {
             let lost: Vec<&str> = lost.iter().map(|column| column.name.as_str()).collect();
-            reconcile::reconcile(connection, &lost)?;
+            (shared.reconcile)(connection, &lost)?;
         }
         for object in missing {
             // A table of ours that another tool declared differently still serves; only what is missing is made.

@@ -1,24 +1,24 @@
 //! The store: what the domain asks for, handed to the writer or to a reader. The only place where asynchronous code meets blocking code.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
+use super::contents::NOTIFICATIONS;
+use super::database::Database;
 use super::failure::OpenError;
 use super::readers::Readers;
 use super::writer::Writer;
-use super::{checkpoint, integrity, journal, list, notification};
-use crate::data_dir::{DataDir, DatabaseFile, DatabasePath};
+use super::{journal, list, notification};
+use crate::data_dir::{DataDir, DatabasePath};
 use crate::domain::admin::{
-    CheckpointMode, CheckpointOutcome, DatabaseStatus, IntegrityCheck, IntegrityFinding,
-    IntegrityReport, StoreAdmin, WalFrames, WalLock, WriterActivity,
+    CheckpointMode, CheckpointOutcome, DatabaseStatus, IntegrityCheck, IntegrityReport, StoreAdmin,
+    WalLock, WriterActivity,
 };
 use crate::domain::change::{Change, JournalBounds, SharedChange};
-use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::clock::Clock;
 use crate::domain::error::{Error, Result};
 use crate::domain::notification::Notification;
 use crate::domain::notification::draft::NewNotification;
@@ -34,9 +34,6 @@ const MAX_SNAPSHOT_BYTES: usize = 32 * 1024 * 1024;
 /// The most notifications that are read for a snapshot, whether they match or not: it is one transaction, which pins the log.
 const MAX_SNAPSHOT_PAGES: usize = 50;
 
-/// How long a check for damage may take where its caller has no deadline: meanwhile the log cannot be reset.
-const CHECK_LIMIT: Duration = Duration::from_secs(30);
-
 /// What the store asks of the machine around it. Functions, so that a test can fill a disk without doing it.
 pub struct Surroundings {
     /// Bytes left on the file system.
@@ -46,6 +43,7 @@ pub struct Surroundings {
 }
 
 /// How a store is opened.
+#[derive(Clone)]
 pub struct Options {
     /// The directory that it lies in, and its backups.
     pub data_dir: DataDir,
@@ -85,18 +83,7 @@ pub struct Options {
 
 /// Notifications in a SQLite file.
 pub struct SqliteStore {
-    data_dir: DataDir,
-    path: DatabasePath,
-    surroundings: Arc<Surroundings>,
-    epoch: Arc<str>,
-    schema_version: i64,
-    writer: Writer,
-    readers: Readers,
-    /// Held by the one check for damage that runs: each takes a reader, and there are few.
-    checking: Mutex<()>,
-    /// Held by the one backup that is being made.
-    backing_up: Arc<Mutex<()>>,
-    min_free_disk: u64,
+    database: Database,
 }
 
 impl SqliteStore {
@@ -106,90 +93,56 @@ impl SqliteStore {
     ///
     /// See [`OpenError`]. The file is as it was before.
     pub fn open(options: Options) -> std::result::Result<Self, OpenError> {
-        let path = options.path.clone();
-        let data_dir = options.data_dir.clone();
-        let min_free_disk = options.min_free_disk;
-        let surroundings = Arc::clone(&options.surroundings);
-        let (size, cache_kib) = (options.readers, options.cache_kib);
-        let (writer, opening) = Writer::start(options)?;
-        let readers = Readers::new(&path, opening.main, size, cache_kib)?;
-        let epoch = opening.epoch.into();
-        let schema_version = opening.schema_version;
-        Ok(Self {
-            data_dir,
-            path,
-            surroundings,
-            epoch,
-            schema_version,
-            writer,
-            readers,
-            checking: Mutex::new(()),
-            backing_up: Arc::default(),
-            min_free_disk,
-        })
+        let database = Database::open(options, &NOTIFICATIONS)?;
+        Ok(Self { database })
     }
 
     /// Stops waiting for locks that other processes hold: the daemon is about to stop, and nothing has run yet. Writes are still taken.
     pub fn hurry(&self) {
-        self.writer.shared().hurried.store(true, Ordering::Release);
+        self.database.hurry();
     }
 
     /// Ends the writer after the writes that wait already, and closes the file. Blocks, for as long as those writes take.
     pub fn close(&self) {
-        self.readers.close();
-        self.writer.stop();
+        self.database.close();
     }
 
     /// Says whether [`SqliteStore::hint`] will be called for each write to the log. Otherwise the writer looks for commits by other programs
     /// all the time while somebody follows the journal.
     pub fn set_hinted(&self, hinted: bool) {
-        self.writer.set_hinted(hinted);
+        self.writer().set_hinted(hinted);
     }
 
     /// Says that somebody has written to the log: a commit by another program may come.
     pub fn hint(&self) {
-        self.writer.hint();
+        self.writer().hint();
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.database
     }
 
     /// How many signs of life the writer has given so far, and will have given more soon if it is not stuck: it is asked for one. Whether it
     /// writes, waits for another process's lock or has nothing to do makes no difference.
     pub fn signs_of_life(&self) -> u64 {
-        self.writer.signs()
+        self.writer().signs()
     }
 
     pub(super) fn writer(&self) -> &Writer {
-        &self.writer
+        self.database.writer()
     }
 
     pub(super) fn readers(&self) -> &Readers {
-        &self.readers
-    }
-
-    pub(super) fn data_dir(&self) -> &DataDir {
-        &self.data_dir
-    }
-
-    pub(super) fn backing_up(&self) -> &Arc<Mutex<()>> {
-        &self.backing_up
-    }
-
-    /// The bytes of the database with its log, and those that are to be left on the disk.
-    pub(super) fn size_and_reserve(&self) -> (u64, u64) {
-        let size = self.file_size(DatabaseFile::Main) + self.file_size(DatabaseFile::Wal);
-        (size, self.min_free_disk)
-    }
-
-    pub(super) fn disk_available(&self) -> std::io::Result<u64> {
-        (self.surroundings.disk_available)()
+        self.database.readers()
     }
 
     pub(super) fn epoch_shared(&self) -> Arc<str> {
-        Arc::clone(&self.epoch)
+        Arc::clone(self.database.epoch())
     }
 
     /// The last sequence that is durable and known to be.
     pub(super) fn published(&self) -> i64 {
-        *self.writer.shared().head.borrow()
+        self.database.published()
     }
 
     /// The bounds of the journal in the transaction of `connection`, as of the published head.
@@ -198,16 +151,7 @@ impl SqliteStore {
         head: i64,
         connection: &rusqlite::Connection,
     ) -> rusqlite::Result<JournalBounds> {
-        Ok(JournalBounds {
-            epoch: epoch.to_owned(),
-            oldest: journal::oldest(connection, head)?,
-            head,
-        })
-    }
-
-    fn file_size(&self, file: DatabaseFile) -> u64 {
-        // Only ever `stat`: opening and closing the file anywhere in the process would drop SQLite's locks.
-        std::fs::metadata(self.path.path_of(file)).map_or(0, |metadata| metadata.len())
+        Database::bounds_in(epoch, head, connection, &NOTIFICATIONS)
     }
 }
 
@@ -219,7 +163,7 @@ impl NotificationStore for SqliteStore {
         call: Call,
     ) -> Result<Vec<Notification>> {
         let size = notifications.iter().map(|new| new.draft().size()).sum();
-        self.writer
+        self.writer()
             .write(call.deadline, size, move |connection| {
                 let several = notifications.len() > 1;
                 let create = |(index, new): (usize, &NewNotification)| {
@@ -238,15 +182,15 @@ impl NotificationStore for SqliteStore {
     async fn get(&self, id: i64) -> Result<Notification> {
         let read =
             move |connection: &rusqlite::Connection| Ok(notification::fetch(connection, id)?);
-        self.readers
+        self.readers()
             .read(read)
             .await?
             .ok_or(Error::NotificationNotFound { id })
     }
 
     async fn list(&self, query: ListQuery) -> Result<Page> {
-        let (epoch, shared) = (Arc::clone(&self.epoch), Arc::clone(self.writer.shared()));
-        self.readers
+        let (epoch, shared) = (self.epoch_shared(), Arc::clone(self.writer().shared()));
+        self.readers()
             .read(move |connection| {
                 // Before the first read: a page may show more than its cursor says, never less.
                 let head = *shared.head.borrow();
@@ -265,7 +209,7 @@ impl NotificationStore for SqliteStore {
     }
 
     async fn respond(&self, respond: Respond, call: Call) -> Result<Notification> {
-        self.writer
+        self.writer()
             .write(call.deadline, respond.text.len(), move |connection| {
                 notification::respond(connection, &respond, call)
             })
@@ -273,7 +217,7 @@ impl NotificationStore for SqliteStore {
     }
 
     async fn transition(&self, change: Move, call: Call) -> Result<Notification> {
-        self.writer
+        self.writer()
             .write(call.deadline, 0, move |connection| {
                 notification::transition(connection, &change, call)
             })
@@ -284,46 +228,46 @@ impl NotificationStore for SqliteStore {
         let now = call.now;
         // Most of the time nothing is due, and then nothing needs to be written.
         let due = self
-            .readers
+            .readers()
             .read(move |connection| notification::any_due(connection, now))
             .await?;
         let count = if due {
             let expire = move |connection: &rusqlite::Connection| {
                 notification::expire_due(connection, limit, now)
             };
-            self.writer.write(call.deadline, 0, expire).await?
+            self.writer().write(call.deadline, 0, expire).await?
         } else {
             0
         };
         let next = self
-            .readers
+            .readers()
             .read(move |connection| notification::next_due(connection, now))
             .await?;
         Ok(notification::expired(count, limit, next, now))
     }
 
     async fn count_open(&self, limit: usize) -> Result<usize> {
-        self.readers
+        self.readers()
             .read(move |connection| notification::count_open(connection, limit))
             .await
     }
 
     fn head(&self) -> watch::Receiver<i64> {
-        self.writer.shared().head.subscribe()
+        self.writer().shared().head.subscribe()
     }
 
     fn set_followed(&self, followed: bool) {
-        self.writer.set_followed(followed);
+        self.writer().set_followed(followed);
     }
 
     fn epoch(&self) -> &str {
-        &self.epoch
+        self.database.epoch()
     }
 
     async fn bounds(&self) -> Result<JournalBounds> {
-        let (epoch, shared) = (Arc::clone(&self.epoch), Arc::clone(self.writer.shared()));
+        let (epoch, shared) = (self.epoch_shared(), Arc::clone(self.writer().shared()));
         let published = self.published();
-        self.readers
+        self.readers()
             .read(move |connection| {
                 // Not behind what a snapshot has told: its cursor must be known here before it is published.
                 let head = published.max(snapshot_head(connection, &shared)?);
@@ -333,11 +277,11 @@ impl NotificationStore for SqliteStore {
     }
 
     async fn changes_after(&self, after: i64, limit: usize) -> Result<Vec<SharedChange>> {
-        if let Some(changes) = self.writer.shared().ahead_after(after, limit) {
+        if let Some(changes) = self.writer().shared().ahead_after(after, limit) {
             return Ok(changes);
         }
-        let (epoch, head) = (Arc::clone(&self.epoch), self.published());
-        self.readers
+        let (epoch, head) = (self.epoch_shared(), self.published());
+        self.readers()
             .follow(move |connection| {
                 journal::changes_after(connection, &epoch, after, head, limit)
             })
@@ -346,14 +290,14 @@ impl NotificationStore for SqliteStore {
 
     async fn history(&self, id: i64, after: i64, limit: usize) -> Result<Vec<Change>> {
         let head = self.published();
-        self.readers
+        self.readers()
             .read(move |connection| journal::history(connection, id, after, head, limit))
             .await
     }
 
     async fn snapshot(&self, filter: Filter, limit: usize) -> Result<Snapshot> {
-        let (epoch, shared) = (Arc::clone(&self.epoch), Arc::clone(self.writer.shared()));
-        self.readers
+        let (epoch, shared) = (self.epoch_shared(), Arc::clone(self.writer().shared()));
+        self.readers()
             .read(move |connection| {
                 let mut notifications = Vec::new();
                 let mut bytes = 0;
@@ -411,44 +355,11 @@ impl StoreAdmin for SqliteStore {
     }
 
     fn activity(&self) -> &WriterActivity {
-        &self.writer.shared().activity
+        &self.writer().shared().activity
     }
 
     async fn status(&self) -> Result<Vec<DatabaseStatus>> {
-        let head = self.published();
-        let read = self
-            .readers
-            .read(move |connection| {
-                Ok((
-                    checkpoint::extent(connection)?,
-                    journal::oldest(connection, head)?,
-                ))
-            })
-            .await;
-        let (wal, oldest) = read.unwrap_or((WalFrames::default(), head + 1));
-        let shared = self.writer.shared();
-        let last_checkpoint = shared.last_checkpoint.load(Ordering::Relaxed);
-        Ok(vec![DatabaseStatus {
-            name: NOTIFICATIONS_FILE.to_owned(),
-            size: self.file_size(DatabaseFile::Main),
-            wal_size: self.file_size(DatabaseFile::Wal),
-            wal,
-            wal_locks: (self.surroundings.wal_locks)(),
-            queue_depth: shared.depth.load(Ordering::Relaxed),
-            queue_capacity: self.writer.capacity(),
-            head,
-            oldest,
-            commits: shared.commits.load(Ordering::Relaxed),
-            writes: shared.writes.load(Ordering::Relaxed),
-            foreign_commits: shared.foreign_commits.load(Ordering::Relaxed),
-            busy_retries: shared.busy_retries.load(Ordering::Relaxed),
-            unwritable: shared.unwritable().map(|reason| reason.to_string()),
-            disk_available: (self.surroundings.disk_available)().unwrap_or(0),
-            last_checkpoint: (last_checkpoint != 0)
-                .then(|| Timestamp::from_micros(last_checkpoint))
-                .flatten(),
-            schema_version: i32::try_from(self.schema_version).unwrap_or(i32::MAX),
-        }])
+        Ok(vec![self.database.status().await])
     }
 
     async fn checkpoint(
@@ -458,7 +369,7 @@ impl StoreAdmin for SqliteStore {
         deadline: Option<Instant>,
     ) -> Result<CheckpointOutcome> {
         known(database)?;
-        self.writer.checkpoint(mode, deadline).await
+        self.writer().checkpoint(mode, deadline).await
     }
 
     async fn check_integrity(
@@ -467,32 +378,7 @@ impl StoreAdmin for SqliteStore {
         deadline: Option<Instant>,
     ) -> Result<IntegrityReport> {
         known(&check.database)?;
-        let _checking = self.checking.lock().await;
-        let end = deadline.unwrap_or_else(|| Instant::now() + CHECK_LIMIT);
-        // The thread that reads would go on when nobody waits for it any more.
-        let dropped = CancellationToken::new();
-        let _guard = dropped.clone().drop_guard();
-        let look = integrity::Look {
-            depth: check.depth,
-            limit: check.limit,
-            now: check.now,
-        };
-        let stop = move || dropped.is_cancelled() || Instant::now() >= end;
-        let seen = self
-            .readers
-            .read(move |connection| Ok(integrity::examine(connection, look, stop)?))
-            .await?;
-        let database = NOTIFICATIONS_FILE;
-        let finding = |(kind, text)| IntegrityFinding {
-            database: database.to_owned(),
-            kind,
-            text,
-        };
-        Ok(IntegrityReport {
-            findings: seen.findings.into_iter().map(finding).collect(),
-            complete: seen.complete,
-            databases: vec![database.to_owned()],
-        })
+        self.database.check_integrity(&check, deadline).await
     }
 }
 

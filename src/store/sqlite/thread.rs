@@ -10,12 +10,12 @@ use tokio::runtime::Handle;
 use super::batch::{self, Aborted, Ran, Together, execute};
 use super::checkpoint;
 use super::connection::check_library;
+use super::contents::Contents;
 use super::failure::{OpenError, Severity, severity};
 use super::job::Job;
-use super::journal;
 use super::lock;
 use super::opened::{Identity, Open, open_file};
-use super::schema::{Expected, NOTIFICATIONS};
+use super::schema::Expected;
 use super::store::Options;
 use super::writer::{Message, Opening, RETRY_AFTER, Shared, receive};
 use crate::data_dir::DataDirError;
@@ -61,11 +61,12 @@ impl WriterThread {
     /// Opens the file, so that everything is durable that anybody has written so far.
     pub(super) fn open(
         options: Options,
+        contents: &'static Contents,
         queue: Receiver<Message>,
     ) -> Result<(Self, Opening), OpenError> {
         check_library()?;
-        let expected = Expected::of(NOTIFICATIONS)
-            .map_err(|source| OpenError::of(options.path.path(), source))?;
+        let expected =
+            Expected::of(contents).map_err(|source| OpenError::of(options.path.path(), source))?;
         let (open, head, opening) = open_file(&options, &expected)?;
         let now = Instant::now();
         let thread = Self {
@@ -272,7 +273,7 @@ impl WriterThread {
     /// Commits what `ran` did, and answers.
     fn commit(&mut self, foreign: bool, ran: Ran) {
         let Some(open) = &self.open else { return };
-        let head = match journal::last(&open.connection) {
+        let head = match (self.expected.contents().last)(&open.connection) {
             Ok(head) => head,
             Err(error) => return self.commit_failed(&error, ran),
         };
@@ -325,7 +326,7 @@ impl WriterThread {
             return Vec::new();
         }
         // Whoever follows will read for himself, and hear of the error.
-        journal::read(&open.connection, after, head).unwrap_or_default()
+        (self.expected.contents().read_ahead)(&open.connection, after, head).unwrap_or_default()
     }
 
     /// Tells the callers what became of their jobs, after the commit. A task of the runtime does it, which is woken once for all of them:

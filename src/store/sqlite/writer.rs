@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
+use super::contents::Contents;
 use super::failure::{Failure, OpenError};
 use super::job::{Job, job};
 use super::progress::Progress;
@@ -152,13 +153,16 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Opens the file and starts the thread. Returns when the file is ready for readers.
-    pub(super) fn start(options: Options) -> std::result::Result<(Self, Opening), OpenError> {
+    pub(super) fn start(
+        options: Options,
+        contents: &'static Contents,
+    ) -> std::result::Result<(Self, Opening), OpenError> {
         let capacity = options.queue_capacity;
         let (queue, receiver) = sync_channel(capacity);
-        let (thread, opening) = WriterThread::open(options, receiver)?;
+        let (thread, opening) = WriterThread::open(options, contents, receiver)?;
         let shared = thread.shared();
         let thread = std::thread::Builder::new()
-            .name("sqlite-writer".to_owned())
+            .name(contents.thread.to_owned())
             .spawn(move || run(thread))
             .map_err(OpenError::Thread)?;
         let thread = Mutex::new(Some(thread));

@@ -102,9 +102,15 @@ impl Backup {
         let client = app.client().await?;
         let bar = progress_bar(app);
         let made = client
-            .create_backup(CreateBackupRequest { path }, |progress| {
-                show(&bar, &progress);
-            })
+            .create_backup(
+                CreateBackupRequest {
+                    path,
+                    ..CreateBackupRequest::default()
+                },
+                |progress| {
+                    show(&bar, &progress);
+                },
+            )
             .await;
         bar.finish_and_clear();
         let backup = made.map_err(|error| Failure::call(what, &error))?;

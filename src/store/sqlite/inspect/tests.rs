@@ -6,7 +6,8 @@ use super::*;
 use crate::data_dir::{DataDir, Options};
 use crate::domain::admin::IntegrityKind;
 use crate::store::sqlite::connection::open_writer;
-use crate::store::sqlite::schema::{NOTIFICATIONS, migrate};
+use crate::store::sqlite::contents::NOTIFICATIONS;
+use crate::store::sqlite::schema::migrate;
 
 /// A data directory with a database that `sql` has changed; the connection is open still.
 fn database(directory: &Path, sql: &str) -> (DatabasePath, Connection) {
@@ -17,7 +18,7 @@ fn database(directory: &Path, sql: &str) -> (DatabasePath, Connection) {
     let data_dir = DataDir::open(&located, Options::default()).expect("a data directory");
     let path = data_dir.database("notifications.db").expect("a path");
     let mut connection = open_writer(path.path(), 1024).expect("open");
-    migrate(&mut connection, path.path(), NOTIFICATIONS).expect("a schema");
+    migrate(&mut connection, path.path(), &NOTIFICATIONS).expect("a schema");
     connection.execute_batch(sql).expect("sql");
     (path, connection)
 }

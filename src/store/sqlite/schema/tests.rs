@@ -1,12 +1,13 @@
 //! Migrations, and what is put back.
 
+use super::super::contents::NOTIFICATIONS;
 use super::*;
 
-const NEWEST: i64 = NOTIFICATIONS.len() as i64;
+const NEWEST: i64 = NOTIFICATIONS.migrations.len() as i64;
 
 fn migrated() -> Connection {
     let mut connection = Connection::open_in_memory().expect("a database");
-    migrate(&mut connection, Path::new("test"), NOTIFICATIONS).expect("a schema");
+    migrate(&mut connection, Path::new("test"), &NOTIFICATIONS).expect("a schema");
     connection
 }
 
@@ -38,7 +39,7 @@ fn meta(connection: &Connection, key: &str) -> String {
 }
 
 fn restore(connection: &Connection) -> Vec<String> {
-    Expected::of(NOTIFICATIONS)
+    Expected::of(&NOTIFICATIONS)
         .expect("a schema")
         .restore(connection)
         .expect("a repair")
@@ -54,7 +55,7 @@ fn an_intact_schema_is_left_alone() {
 fn a_second_migration_does_nothing() {
     let mut connection = migrated();
     assert!(matches!(
-        migrate(&mut connection, Path::new("test"), NOTIFICATIONS),
+        migrate(&mut connection, Path::new("test"), &NOTIFICATIONS),
         Ok(NEWEST)
     ));
 }
@@ -68,7 +69,7 @@ fn a_file_from_the_future_is_refused() {
             [],
         )
         .expect("an update");
-    let refused = migrate(&mut connection, Path::new("test"), NOTIFICATIONS);
+    let refused = migrate(&mut connection, Path::new("test"), &NOTIFICATIONS);
     assert!(matches!(
         refused,
         Err(OpenError::FromTheFuture {
@@ -85,7 +86,7 @@ fn a_table_of_another_program_is_told_in_one_sentence() {
     connection
         .execute_batch("CREATE TABLE notifications (id, priority, title, message, context, status, user_response, created_at, updated_at)")
         .expect("a table");
-    let refused = migrate(&mut connection, Path::new("f"), NOTIFICATIONS).expect_err("refused");
+    let refused = migrate(&mut connection, Path::new("f"), &NOTIFICATIONS).expect_err("refused");
     let said = refused.to_string();
     assert!(
         said.starts_with(
@@ -102,7 +103,7 @@ fn a_failed_upgrade_changes_nothing() {
         .execute_batch("CREATE TABLE change_contents (mine)")
         .expect("a table");
     let before = objects(&connection).expect("a schema");
-    let refused = migrate(&mut connection, Path::new("test"), NOTIFICATIONS);
+    let refused = migrate(&mut connection, Path::new("test"), &NOTIFICATIONS);
     assert!(
         matches!(refused, Err(OpenError::Upgrade { .. })),
         "{refused:?}"
@@ -122,7 +123,7 @@ fn a_table_that_was_copied_alone_from_another_database_is_taken_over() {
         copy.execute_batch(&object.sql).expect("a copy");
     }
     assert!(matches!(
-        migrate(&mut copy, Path::new("test"), NOTIFICATIONS),
+        migrate(&mut copy, Path::new("test"), &NOTIFICATIONS),
         Ok(NEWEST)
     ));
     insert(&copy, "new");
@@ -169,7 +170,7 @@ fn columns_of_our_tables_come_back_where_rows_can_do_without() {
              ALTER TABLE consumers DROP COLUMN updated_at",
         )
         .expect("sql");
-    let expected = Expected::of(NOTIFICATIONS).expect("a schema");
+    let expected = Expected::of(&NOTIFICATIONS).expect("a schema");
     let missing = expected.missing(&connection).expect("a look");
     for name in ["set_aside", "watch", "updated_at"] {
         let name = format!("column consumers.{name}");
@@ -200,7 +201,7 @@ fn a_lost_journal_begins_anew_in_another_epoch_unless_it_is_in_use() {
     connection
         .execute_batch("DROP TABLE changes")
         .expect("a drop");
-    let in_use = Expected::of(NOTIFICATIONS)
+    let in_use = Expected::of(&NOTIFICATIONS)
         .expect("a schema")
         .of_a_journal_in_use();
     let refused = in_use.restore(&connection).expect_err("it is in use");
@@ -238,7 +239,7 @@ fn a_file_that_has_lost_its_version_is_not_upgraded_on_a_guess() {
     connection
         .execute_batch("DROP TABLE barista_meta")
         .expect("a drop");
-    let refused = migrate(&mut connection, Path::new("test"), NOTIFICATIONS);
+    let refused = migrate(&mut connection, Path::new("test"), &NOTIFICATIONS);
     assert!(
         matches!(&refused, Err(OpenError::Damaged { finding, .. }) if finding == VERSION_LOST),
         "{refused:?}"
@@ -293,11 +294,11 @@ fn rows_from_before_the_journal_are_not_reported_as_new_by_a_repair() {
         )
         .expect("a table");
     insert(&connection, "old");
-    migrate(&mut connection, Path::new("test"), NOTIFICATIONS).expect("a schema");
+    migrate(&mut connection, Path::new("test"), &NOTIFICATIONS).expect("a schema");
     connection
         .execute_batch("DROP TRIGGER barista_notifications_inserted")
         .expect("a drop");
-    let expected = Expected::of(NOTIFICATIONS).expect("a schema");
+    let expected = Expected::of(&NOTIFICATIONS).expect("a schema");
     let missing = expected.missing(&connection).expect("a look");
     assert_eq!(missing, ["trigger barista_notifications_inserted"]);
     assert_eq!(restore(&connection), missing);

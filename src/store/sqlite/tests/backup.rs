@@ -13,6 +13,7 @@ use crate::store::sqlite::{BackupContents, GivenOut, examine_backup, given_out, 
 impl Bench {
     async fn back_up(&self, path: &str) -> Result<Backup, Error> {
         let request = BackupRequest {
+            database: String::new(),
             path: path.to_owned(),
             now: Still.now(),
         };
@@ -66,7 +67,7 @@ async fn everything_acknowledged_before_is_in_it_while_others_write() {
         let contents = examine(&path);
         assert_eq!(contents.problems, [""; 0]);
         assert_eq!(
-            (contents.sequence, contents.notifications),
+            (contents.sequence, contents.records),
             (backup.sequence, backup.sequence)
         );
         assert_eq!(
@@ -246,7 +247,7 @@ async fn a_restored_database_begins_another_history_after_the_numbers_given_out(
     assert_eq!(
         given_out,
         GivenOut {
-            notification: 2,
+            record: 2,
             generation: 0
         }
     );
