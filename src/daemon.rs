@@ -393,7 +393,12 @@ impl Daemon<'_> {
             Content::Full => ContentPolicy::Full,
         };
         let store = Arc::clone(&self.telemetry) as _;
-        Arc::new(Traces::new(store, Arc::new(SystemClock), content))
+        Arc::new(Traces::new(
+            store,
+            Arc::new(SystemClock),
+            content,
+            Arc::default(),
+        ))
     }
 
     fn lag_limits(&self) -> LagLimits {

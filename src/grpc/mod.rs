@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod agent;
+mod authority;
 mod body;
 mod consumer;
 mod deadline;
@@ -15,6 +16,7 @@ mod layer;
 pub mod metrics;
 mod notification;
 mod observation;
+mod otlp;
 pub mod page_token;
 pub mod pb;
 pub mod server;

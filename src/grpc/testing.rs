@@ -102,7 +102,12 @@ impl Shelf {
             path: telemetry,
             ..options.clone()
         });
-        let traces = Traces::new(Arc::new(telemetry), Arc::new(Frozen), ContentPolicy::Off);
+        let traces = Traces::new(
+            Arc::new(telemetry),
+            Arc::new(Frozen),
+            ContentPolicy::Off,
+            Arc::default(),
+        );
         let store = Arc::new(SqliteStore::open(options).expect("a store"));
         let notifications = Arc::new(Notifications::new(
             Arc::clone(&store) as _,

@@ -22,6 +22,7 @@ mod list;
 mod locks;
 mod metrics;
 mod notification;
+mod otlp;
 mod repetition;
 mod respond;
 mod shutdown;
