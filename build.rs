@@ -3,13 +3,16 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 9] = [
     "barista/admin/v1/admin_service.proto",
     "barista/analytics/v1/analytics_service.proto",
     "barista/consumer/v1/consumer_service.proto",
     "barista/error/v1/error_reason.proto",
     "barista/notification/v1/notification_service.proto",
     "barista/trace/v1/trace_service.proto",
+    "opentelemetry/proto/collector/logs/v1/logs_service.proto",
+    "opentelemetry/proto/collector/metrics/v1/metrics_service.proto",
+    "opentelemetry/proto/collector/trace/v1/trace_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

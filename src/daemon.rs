@@ -395,7 +395,12 @@ impl Daemon<'_> {
             Content::Full => ContentPolicy::Full,
         };
         let store = Arc::clone(&self.telemetry) as _;
-        Arc::new(Traces::new(store, Arc::new(SystemClock), content))
+        Arc::new(Traces::new(
+            store,
+            Arc::new(SystemClock),
+            content,
+            Arc::default(),
+        ))
     }
 
     fn analytics(&self) -> Arc<Analytics> {

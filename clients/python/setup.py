@@ -15,6 +15,8 @@ from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = "barista_client"
+# What is generated. Who exports telemetry has the messages of OpenTelemetry from its own package.
+PACKAGES = "barista"
 # protoc writes imports as the definition's packages say, from the top: `barista.notification.v1`. Here they live inside this package,
 # so that no other distribution's `barista` can stand in their way.
 IMPORT = re.compile(r"^from barista\.", re.MULTILINE)
@@ -40,7 +42,7 @@ def generate(package: Path) -> None:
     staging = package / "pb.new"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    sources = sorted(str(path.relative_to(proto)) for path in proto.rglob("*.proto"))
+    sources = sorted(str(path.relative_to(proto)) for path in (proto / PACKAGES).rglob("*.proto"))
     outputs = [f"--{kind}_out={staging}" for kind in ("python", "pyi", "grpc_python")]
     # The types of google.protobuf come with the generator.
     includes = [f"-I{proto}", f"-I{files('grpc_tools') / '_proto'}"]

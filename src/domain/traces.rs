@@ -16,6 +16,7 @@ use super::observation::store::{
     ObservationChange, ObservationFilter, Page, PageQuery, Recorded, TelemetryStore, TraceFilter,
     TraceTree,
 };
+use super::price::Prices;
 use super::redaction::{ContentPolicy, redact};
 use super::trace::Trace;
 
@@ -40,21 +41,31 @@ pub struct Traces {
     store: Arc<dyn TelemetryStore>,
     clock: Arc<dyn Clock>,
     content: ContentPolicy,
+    prices: Arc<Prices>,
 }
 
 impl Traces {
-    /// Puts the rules in front of `store`; `content` says how much is kept of what goes into models, and comes out.
+    /// Puts the rules in front of `store`; `content` says how much is kept of what goes into models, and comes out, and `prices` what calls
+    /// cost.
     #[must_use]
     pub fn new(
         store: Arc<dyn TelemetryStore>,
         clock: Arc<dyn Clock>,
         content: ContentPolicy,
+        prices: Arc<Prices>,
     ) -> Self {
         Self {
             store,
             clock,
             content,
+            prices,
         }
+    }
+
+    /// What calls cost.
+    #[must_use]
+    pub fn prices(&self) -> &Prices {
+        &self.prices
     }
 
     /// The present.
@@ -84,6 +95,9 @@ impl Traces {
         let mut places = Vec::new();
         for mut draft in drafts {
             draft.identify();
+            if draft.computed_cost.is_none() {
+                draft.computed_cost = self.prices.cost(&draft, &[]);
+            }
             redact(&mut draft, self.content);
             match draft.validate(call.now) {
                 Ok(report) => {

@@ -22,6 +22,8 @@ const MIN_KEY: usize = 32;
 const MAX_KEY: usize = 128;
 /// The largest request of an agent, in bytes: a notification with every text at its limit has less.
 const REQUEST_BYTES: usize = 512 * 1024;
+/// The same for telemetry, as it comes: exporters gather spans, and may compress them.
+const EXPORT_BYTES: usize = 8 * 1024 * 1024;
 
 /// What an agent may do with a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,10 @@ const METHODS: &[(&str, Access)] = &[
     ),
     (
         "/barista.consumer.v1.ConsumerService/ListSetAsideEvents",
+        Access::Denied,
+    ),
+    (
+        "/barista.consumer.v1.ConsumerService/UpdateSetAsideEvent",
         Access::Denied,
     ),
     (
@@ -186,6 +192,19 @@ const METHODS: &[(&str, Access)] = &[
         "/barista.trace.v1.TraceService/WatchObservations",
         Access::Denied,
     ),
+    // Reporting what one has done is no secret and asks for nothing; exporters cannot make a secret up.
+    (
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        Access::Open,
+    ),
+    (
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        Access::Open,
+    ),
+    (
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        Access::Open,
+    ),
     ("/grpc.health.v1.Health/Check", Access::Open),
     ("/grpc.health.v1.Health/Watch", Access::Denied),
     (
@@ -261,9 +280,19 @@ fn is_secret(key: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// The body of an agent's request, which ends with an error where it gets too large.
-pub(super) fn limited(body: Body) -> Body {
-    Body::new(Limited::new(body, REQUEST_BYTES))
+/// Whether `path` is a method of the OpenTelemetry protocol.
+pub(super) fn is_export(path: &str) -> bool {
+    path.starts_with("/opentelemetry.")
+}
+
+/// The body of an agent's request to `path`, which ends with an error where it gets too large.
+pub(super) fn limited(path: &str, body: Body) -> Body {
+    let most = if is_export(path) {
+        EXPORT_BYTES
+    } else {
+        REQUEST_BYTES
+    };
+    Body::new(Limited::new(body, most))
 }
 
 /// The authority of a call, as the border has found it.

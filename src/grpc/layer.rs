@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use http::{Request, Response};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -44,8 +44,41 @@ pub(super) struct BorderLayer {
     pub(super) drain: CancellationToken,
     /// What agents have in common.
     pub(super) agents: AgentDoor,
+    /// Whose turn it is to send telemetry.
+    pub(super) exports: Exports,
     /// What is counted.
     pub(super) counts: Arc<Rpcs>,
+}
+
+/// How many calls that send telemetry are read at a time, since each may be large: the others wait before their body is read. Agents wait for
+/// agents only, so that none of them keeps a person's programs from reporting.
+#[derive(Clone)]
+pub(super) struct Exports {
+    people: Arc<Semaphore>,
+    agents: Arc<Semaphore>,
+}
+
+impl Exports {
+    /// Lets `most` calls through each door at a time.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            people: Arc::new(Semaphore::new(most)),
+            agents: Arc::new(Semaphore::new(most)),
+        }
+    }
+
+    /// Where `request` has to wait for its turn; `None` where it need not.
+    fn queue(&self, request: &Request<Body>) -> Option<Arc<Semaphore>> {
+        if !agent::is_export(request.uri().path()) {
+            return None;
+        }
+        let info = request.extensions().get::<ConnectInfo>();
+        let queue = match info.map(|info| info.door) {
+            Some(Door::Person) => &self.people,
+            Some(Door::Agent) | None => &self.agents,
+        };
+        Some(Arc::clone(queue))
+    }
 }
 
 /// What all calls over the agent socket share.
@@ -133,14 +166,16 @@ where
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
-        let is_ours = request.uri().path().starts_with("/barista.");
+        let queue = self.border.exports.queue(&request);
+        let path = request.uri().path();
+        let is_ours = path.starts_with("/barista.") || agent::is_export(path);
         let until = (!is_ours).then(|| self.border.drain.clone());
         // The service that is ready is this one; its clone may not be.
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
         let span = rpc.span.clone();
         let answered = async move {
-            let response = answer(inner, request, deadline).await;
+            let response = answer(inner, request, deadline, queue).await;
             Ok(with_reason(response, rpc, until))
         };
         Box::pin(answered.instrument(span))
@@ -157,7 +192,8 @@ impl BorderLayer {
             Some(Door::Agent) | None => {
                 let authority = agent::admit(request.uri().path(), request.headers())?;
                 rpc.slot = Some(self.agents.calls.take()?);
-                request = request.map(agent::limited);
+                let path = request.uri().path().to_owned();
+                request = request.map(|body| agent::limited(&path, body));
                 authority
             }
         };
@@ -170,16 +206,25 @@ impl BorderLayer {
     }
 }
 
-/// Calls the service. A panic in it and a deadline that passes are answers too.
+/// Calls the service, when its turn in `queue` has come. A panic in it and a deadline that passes are answers too.
 async fn answer<S>(
     mut inner: S,
     request: Request<Body>,
     deadline: Option<Deadline>,
+    queue: Option<Arc<Semaphore>>,
 ) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    let call = AssertUnwindSafe(async move { inner.call(request).await }).catch_unwind();
+    let call = async move {
+        // The queue is never closed, so there is always a turn.
+        let _turn = match queue {
+            Some(queue) => queue.acquire_owned().await.ok(),
+            None => None,
+        };
+        inner.call(request).await
+    };
+    let call = AssertUnwindSafe(call).catch_unwind();
     let called = match deadline {
         None => call.await,
         Some(deadline) => match tokio::time::timeout_at(deadline.answer.into(), call).await {

@@ -5,6 +5,7 @@
 pub mod admin;
 mod agent;
 mod analytics;
+mod authority;
 mod body;
 mod consumer;
 mod deadline;
@@ -16,6 +17,7 @@ mod layer;
 pub mod metrics;
 mod notification;
 mod observation;
+mod otlp;
 pub mod page_token;
 pub mod pb;
 pub mod server;

@@ -10,22 +10,33 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::admin::{self, ServerIdentity};
-use super::layer::{AgentDoor, BorderLayer};
+use super::authority::Lenient;
+use super::layer::{AgentDoor, BorderLayer, Exports};
 use super::metrics::Metrics;
 use super::pb::DESCRIPTOR_SET;
 use super::pb::admin::v1::admin_service_server::{self, AdminServiceServer};
 use super::pb::analytics::v1::analytics_service_server::{self, AnalyticsServiceServer};
 use super::pb::consumer::v1::consumer_service_server::{self, ConsumerServiceServer};
 use super::pb::notification::v1::notification_service_server::{self, NotificationServiceServer};
+use super::pb::opentelemetry::proto::collector::logs::v1::logs_service_server::{
+    self, LogsServiceServer,
+};
+use super::pb::opentelemetry::proto::collector::metrics::v1::metrics_service_server::{
+    self, MetricsServiceServer,
+};
+use super::pb::opentelemetry::proto::collector::trace::v1::trace_service_server::{
+    self as export_trace_server, TraceServiceServer as ExportTraceServer,
+};
 use super::pb::trace::v1::trace_service_server::{self, TraceServiceServer};
 use super::sever::Severable;
-use super::{analytics, consumer, notification, trace};
+use super::{analytics, consumer, notification, otlp, trace};
 use crate::connection::ConnectInfo;
 use crate::domain::admin::StoreAdmin;
 use crate::domain::analytics::Analytics;
@@ -67,6 +78,10 @@ pub struct Limits {
     pub waiters: usize,
     /// How many calls of agents are served at a time, waits and watches among them: agents must not use up what people need.
     pub agent_calls: usize,
+    /// The largest request that sends telemetry, in bytes, unpacked.
+    pub export_bytes: usize,
+    /// How many such requests are read at a time through each door.
+    pub exports: usize,
     /// Whether agents may set a default response.
     pub agent_defaults: bool,
 }
@@ -81,6 +96,8 @@ impl Default for Limits {
             watchers: 2_048,
             waiters: 8_192,
             agent_calls: 256,
+            export_bytes: 64 * 1024 * 1024,
+            exports: 8,
             agent_defaults: false,
         }
     }
@@ -145,10 +162,12 @@ where
         rpcs: rpcs.clone(),
         drain: drain.clone(),
         agents: AgentDoor::new(limits.agent_calls),
+        exports: Exports::new(limits.exports),
         counts: Arc::clone(&metrics.rpcs),
     };
     let routes = routes(metrics, &limits, &health, &rpcs, &stop)?;
-    let incoming = incoming.map(|accepted| accepted.map(|io| Severable::new(io, sever.clone())));
+    let incoming =
+        incoming.map(|accepted| accepted.map(|io| Lenient::new(Severable::new(io, sever.clone()))));
     let mut serving = pin!(
         http2(&limits)
             .layer(border)
@@ -208,6 +227,10 @@ fn routes(
     let services = metrics.services.clone();
     let notifications = notification::Handler::new(&services, limits, tasks.clone(), stop.clone());
     let traces = trace::Handler::new(&services, limits, tasks.clone(), stop.clone());
+    let exports = otlp::Handler {
+        traces: Arc::clone(&services.traces),
+        tasks: tasks.clone(),
+    };
     let consumers = consumer::Handler {
         consumers: services.consumers,
         tasks: tasks.clone(),
@@ -225,13 +248,7 @@ fn routes(
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
-    let health = HealthService::from_health_reporter(health.clone());
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    Ok(Routes::new(
+    let routes = Routes::new(
         NotificationServiceServer::new(notifications)
             .max_decoding_message_size(limits.request_bytes)
             .max_encoding_message_size(limits.response_bytes),
@@ -255,24 +272,56 @@ fn routes(
         AdminServiceServer::new(admin)
             .max_decoding_message_size(limits.request_bytes)
             .max_encoding_message_size(limits.response_bytes),
-    )
-    .add_service(
-        tonic_health::pb::health_server::HealthServer::new(health)
-            .max_decoding_message_size(STANDARD_REQUEST_BYTES)
-            .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
-    )
-    .add_service(
-        reflection()
-            .build_v1()?
-            .max_decoding_message_size(STANDARD_REQUEST_BYTES)
-            .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
-    )
-    .add_service(
-        reflection()
-            .build_v1alpha()?
-            .max_decoding_message_size(STANDARD_REQUEST_BYTES)
-            .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
-    ))
+    );
+    with_standard(with_exports(routes, &exports, limits), health)
+}
+
+/// Adds the services of the OpenTelemetry protocol. Its exporters may compress what they send; the answers are a few bytes.
+fn with_exports(routes: Routes, exports: &otlp::Handler, limits: &Limits) -> Routes {
+    routes
+        .add_service(
+            ExportTraceServer::new(exports.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(limits.export_bytes),
+        )
+        .add_service(
+            LogsServiceServer::new(exports.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(limits.export_bytes),
+        )
+        .add_service(
+            MetricsServiceServer::new(exports.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(limits.export_bytes),
+        )
+}
+
+/// Adds the services that gRPC tools expect everywhere.
+fn with_standard(routes: Routes, health: &HealthReporter) -> Result<Routes, ServeError> {
+    let health = HealthService::from_health_reporter(health.clone());
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(routes
+        .add_service(
+            tonic_health::pb::health_server::HealthServer::new(health)
+                .max_decoding_message_size(STANDARD_REQUEST_BYTES)
+                .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
+        )
+        .add_service(
+            reflection()
+                .build_v1()?
+                .max_decoding_message_size(STANDARD_REQUEST_BYTES)
+                .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
+        )
+        .add_service(
+            reflection()
+                .build_v1alpha()?
+                .max_decoding_message_size(STANDARD_REQUEST_BYTES)
+                .max_encoding_message_size(STANDARD_RESPONSE_BYTES),
+        ))
 }
 
 async fn healthy() -> HealthReporter {
@@ -290,6 +339,9 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
         trace_service_server::SERVICE_NAME,
         analytics_service_server::SERVICE_NAME,
         admin_service_server::SERVICE_NAME,
+        export_trace_server::SERVICE_NAME,
+        logs_service_server::SERVICE_NAME,
+        metrics_service_server::SERVICE_NAME,
     ] {
         health.set_service_status(name, status).await;
     }

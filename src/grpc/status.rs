@@ -32,6 +32,8 @@ const STREAM_RETRY: Duration = Duration::from_secs(1);
 
 /// How tonic begins what it says about a connection that broke. It has no code of its own for that.
 const BROKEN_CONNECTION: &str = "h2 protocol error";
+/// What a body that is longer than it may be over the agent socket says; see `agent::limited`.
+const LIMIT_EXCEEDED: &str = "length limit exceeded";
 
 type Metadata = Vec<(&'static str, String)>;
 
@@ -257,6 +259,9 @@ pub(super) fn complete(status: Status, stage: Stage) -> Status {
         }
         (Code::Internal | Code::InvalidArgument, Stage::Request) => {
             (Code::InvalidArgument, ErrorReason::MalformedMessage)
+        }
+        (Code::Unknown, Stage::Request) if status.message() == LIMIT_EXCEEDED => {
+            (Code::ResourceExhausted, ErrorReason::MessageTooLarge)
         }
         // The connection broke while the request was read: a client that is gone is no defect, and nobody hears the answer.
         (Code::Unknown, Stage::Request) if status.message().starts_with(BROKEN_CONNECTION) => {

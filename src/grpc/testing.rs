@@ -106,7 +106,12 @@ impl Shelf {
         });
         let telemetry = Arc::new(telemetry);
         let analytics = Analytics::new(Arc::clone(&telemetry) as _, Arc::new(Frozen));
-        let traces = Traces::new(telemetry, Arc::new(Frozen), ContentPolicy::Off);
+        let traces = Traces::new(
+            telemetry,
+            Arc::new(Frozen),
+            ContentPolicy::Off,
+            Arc::default(),
+        );
         let store = Arc::new(SqliteStore::open(options).expect("a store"));
         let notifications = Arc::new(Notifications::new(
             Arc::clone(&store) as _,

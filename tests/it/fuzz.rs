@@ -157,7 +157,7 @@ fn full() -> CreateNotificationRequest {
 }
 
 /// What methods expect.
-fn messages() -> [(&'static str, Vec<u8>); 8] {
+fn messages() -> [(&'static str, Vec<u8>); 9] {
     let batch = BatchCreateNotificationsRequest {
         requests: vec![full(), question("Another")],
     };
@@ -191,34 +191,38 @@ fn messages() -> [(&'static str, Vec<u8>); 8] {
     let get = GetNotificationRequest { id: 1 };
     [
         (
-            "notification.v1.NotificationService/CreateNotification",
+            "barista.notification.v1.NotificationService/CreateNotification",
             full().encode_to_vec(),
         ),
         (
-            "notification.v1.NotificationService/BatchCreateNotifications",
+            "barista.notification.v1.NotificationService/BatchCreateNotifications",
             batch.encode_to_vec(),
         ),
         (
-            "notification.v1.NotificationService/GetNotification",
+            "barista.notification.v1.NotificationService/GetNotification",
             get.encode_to_vec(),
         ),
         (
-            "notification.v1.NotificationService/ListNotifications",
+            "barista.notification.v1.NotificationService/ListNotifications",
             list.encode_to_vec(),
         ),
         (
-            "notification.v1.NotificationService/RespondNotification",
+            "barista.notification.v1.NotificationService/RespondNotification",
             respond.encode_to_vec(),
         ),
         (
-            "consumer.v1.ConsumerService/CreateConsumer",
+            "barista.consumer.v1.ConsumerService/CreateConsumer",
             consumer.encode_to_vec(),
         ),
         (
-            "consumer.v1.ConsumerService/AcknowledgeConsumer",
+            "barista.consumer.v1.ConsumerService/AcknowledgeConsumer",
             acknowledge.encode_to_vec(),
         ),
-        ("admin.v1.AdminService/GetStatus", Vec::new()),
+        ("barista.admin.v1.AdminService/GetStatus", Vec::new()),
+        (
+            "opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            crate::otlp::spans(3, 10).encode_to_vec(),
+        ),
     ]
 }
 
@@ -244,7 +248,7 @@ async fn spoilt_messages_are_refused_with_a_reason_or_served() {
         let bytes = Bytes(bytes.get(24..).unwrap_or_default().to_vec());
         let mut client = tonic::client::Grpc::new(raw.channel.clone());
         soon(client.ready()).await.expect("ready");
-        let path = PathAndQuery::try_from(format!("/barista.{path}")).expect("a path");
+        let path = PathAndQuery::try_from(format!("/{path}")).expect("a path");
         let codec = tonic_prost::ProstCodec::<Bytes, Bytes>::default();
         let request = tonic::Request::new(bytes.clone());
         if let Err(status) = soon(client.unary(request, path.clone(), codec)).await {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 
+use barista_client::Client;
 use barista_client::pb::admin::v1::{
     ApplyRetentionRequest, CheckIntegrityRequest, CheckpointMode, CheckpointRequest,
     CreateBackupRequest,
@@ -21,7 +22,6 @@ use barista_client::pb::notification::v1::{
 use barista_client::pb::trace::v1::{
     ListObservationsRequest, ListTracesRequest, WatchObservationsRequest, WatchStart,
 };
-use barista_client::{Client, pb};
 use prost::Message;
 
 use crate::support::{TestDaemon, move_to, question, soon};
@@ -173,6 +173,7 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
     try_consumers(&daemon, &mut check).await;
     try_traces(&daemon, &mut check).await;
     try_analytics(&daemon, &mut check).await;
+    crate::otlp::try_exports(&daemon, &mut check).await;
     assert_eq!(tried, methods(), "every method must be tried here");
 }
 
@@ -211,7 +212,7 @@ async fn try_consumers(daemon: &TestDaemon, check: &mut impl FnMut(&str)) {
     };
     let aside = SetEventAsideRequest {
         name: name(),
-        event: Some(event),
+        event: Some(event.clone()),
         ..SetEventAsideRequest::default()
     };
     soon(client.set_event_aside(aside))
@@ -222,6 +223,10 @@ async fn try_consumers(daemon: &TestDaemon, check: &mut impl FnMut(&str)) {
         .await
         .expect("a list");
     check("ListSetAsideEvents");
+    soon(client.update_set_aside_event("bell", event))
+        .await
+        .expect("updated");
+    check("UpdateSetAsideEvent");
     soon(client.discard_set_aside_event("bell", 1))
         .await
         .expect("discarded");
@@ -287,7 +292,8 @@ async fn try_analytics(daemon: &TestDaemon, check: &mut impl FnMut(&str)) {
 
 /// All methods of the API.
 fn methods() -> BTreeSet<String> {
-    let set = prost_types::FileDescriptorSet::decode(pb::DESCRIPTOR_SET).expect("descriptors");
+    let set = barista::grpc::pb::DESCRIPTOR_SET;
+    let set = prost_types::FileDescriptorSet::decode(set).expect("descriptors");
     let services = set.file.into_iter().flat_map(|file| file.service);
     services
         .flat_map(|service| service.method)

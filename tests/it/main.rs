@@ -23,6 +23,7 @@ mod list;
 mod locks;
 mod metrics;
 mod notification;
+mod otlp;
 mod repetition;
 mod respond;
 mod shutdown;

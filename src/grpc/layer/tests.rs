@@ -35,6 +35,7 @@ fn border() -> BorderLayer {
         rpcs: TaskTracker::new(),
         drain: CancellationToken::new(),
         agents: AgentDoor::new(1),
+        exports: Exports::new(1),
         counts: Rpcs::new(),
     }
 }
@@ -88,6 +89,46 @@ async fn a_deadline_ends_in_a_typed_error_before_the_transport_gives_up() {
     assert!(start.elapsed() < Duration::from_secs(1));
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(reason(&status), "DEADLINE_EXCEEDED");
+}
+
+#[tokio::test]
+async fn exports_wait_for_their_turn_and_other_calls_do_not() {
+    let (go, gone) = tokio::sync::watch::channel(0);
+    let begun = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = Arc::clone(&begun);
+    let service = tower::service_fn(move |_: Request<Body>| {
+        counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let mut gone = gone.clone();
+        async move {
+            gone.wait_for(|gone| *gone > 0).await.expect("a signal");
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        }
+    });
+    let (ours, _theirs) = UnixStream::pair().expect("sockets");
+    let mut border = border().layer(service);
+    let mut call = |path: &'static str| {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = http::Uri::from_static(path);
+        request.extensions_mut().insert(ConnectInfo {
+            door: Door::Person,
+            credentials: ours.peer_cred().ok(),
+        });
+        border.call(request)
+    };
+    let export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    let mut first = call(export);
+    let mut second = call(export);
+    let mut other = call("/barista.trace.v1.TraceService/GetTrace");
+    for pending in [&mut first, &mut second, &mut other] {
+        assert!(futures_util::poll!(pending).is_pending());
+    }
+    let begun = || begun.load(std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(begun(), 2, "the first export, and the other call");
+    go.send(1).expect("a listener");
+    for ended in [first, other, second] {
+        let Ok(_) = ended.await;
+    }
+    assert_eq!(begun(), 3);
 }
 
 #[tokio::test]

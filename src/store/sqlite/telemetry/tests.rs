@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rusqlite::Connection;
 
-use super::{SqliteTelemetry, TELEMETRY_FILE};
+use super::record::{self, Memory, Prepared};
+use super::{SqliteTelemetry, TELEMETRY, TELEMETRY_FILE, row};
 use crate::data_dir::{self, DataDir};
 use crate::domain::analytics::MAX_DIMENSIONS;
 use crate::domain::analytics::bucket::{BucketSize, bounds};
@@ -25,6 +26,7 @@ use crate::domain::observation::testing::{
 use crate::domain::word::Vocabulary;
 use crate::store::conformance::analytics;
 use crate::store::conformance::telemetry::{self as conformance, Store};
+use crate::store::sqlite::schema;
 use crate::store::sqlite::{Options, Surroundings};
 
 struct Still;
@@ -375,5 +377,34 @@ async fn rows_per_second() {
         let plain = rate("").await;
         let packed = rate(&half_a_kib).await;
         println!("round {round}: {plain:.0} rows/s, {packed:.0} with 0.5 KiB of attributes each");
+    }
+}
+
+/// Fails when `with_memory` keeps what it remembers without looking where the journal ends.
+#[test]
+fn what_was_learned_in_an_undone_transaction_is_forgotten() {
+    let mut connection = Connection::open_in_memory().expect("a database");
+    schema::migrate(&mut connection, Path::new("test"), &TELEMETRY).expect("a schema");
+    let mut memory = Memory::default();
+    let prepared = |name: &str, id: &str| {
+        let mut draft = span_of_a_call("");
+        draft.span_id = Some(span(id));
+        draft.trace_id = Some(trace(&format!("trace of {name}")));
+        draft.labels.name = name.to_owned();
+        [Prepared::new(report(draft))]
+    };
+    for (name, end) in [
+        ("undone", "ROLLBACK"),
+        ("other", "COMMIT"),
+        ("undone", "COMMIT"),
+    ] {
+        connection.execute_batch("BEGIN").expect("begun");
+        let recorded = record::record(&connection, &mut memory, &prepared(name, name));
+        let id = recorded.expect("recorded")[0].id;
+        let found = row::load(&connection, id).expect("read").expect("there");
+        assert_eq!(found.facts.labels.name, name);
+        let told = found.facts.place.trace.map(|trace| trace.to_string());
+        assert_eq!(told, Some(format!("trace of {name}")));
+        connection.execute_batch(end).expect("ended");
     }
 }
