@@ -332,6 +332,42 @@ async fn without_telemetry_there_is_no_file_and_with_it_operators_see_one_more()
     assert_eq!((count, backup.sequence), (1, 1));
 }
 
+/// Fails when `go_on_after` of the telemetry does nothing: ids would be given out twice.
+#[tokio::test]
+async fn a_restored_backup_of_the_telemetry_gives_out_no_id_twice() {
+    let mut daemon = TestDaemon::start().await;
+    record(&daemon, vec![span("00000000000000b1")]).await;
+    let request = CreateBackupRequest {
+        database: "langfuse_export.db".to_owned(),
+        ..CreateBackupRequest::default()
+    };
+    let making = daemon.client().create_backup(request, |_| {});
+    let backup = soon(making).await.expect("a backup");
+    let lost = record(&daemon, vec![span("00000000000000b2")]).await[0].id;
+    daemon.terminate().await;
+    let told = |argument: &str| {
+        let mut command = daemon.home().command();
+        let output = command.args(["--json", argument, &backup.path]).output();
+        let output = output.expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect(&said)
+    };
+    let verified = told("--verify");
+    assert_eq!(
+        (&verified["sound"], &verified["observations"]),
+        (&true.into(), &1.into()),
+        "{verified}"
+    );
+    let restored = told("--restore");
+    assert_eq!(restored["database"], "langfuse_export.db", "{restored}");
+    daemon.restart().await;
+    let left = list(&daemon, ObservationFilter::default()).await;
+    let left: Vec<&str> = left.iter().map(|found| found.span_id.as_str()).collect();
+    assert_eq!(left, ["00000000000000b1"]);
+    let new = record(&daemon, vec![span("00000000000000b3")]).await[0].id;
+    assert!(new > lost, "{new} after {lost}");
+}
+
 #[tokio::test]
 async fn content_is_kept_only_where_it_is_wanted_and_secrets_never() {
     let secret = format!("sk-ant-{}", "a1B2c3D4e5F6g7H8i9J0");

@@ -1,20 +1,17 @@
 //! Payloads and distributions as bytes.
 
-use std::io::{Read, Write};
-
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
+use lz4_flex::block;
 
 use crate::domain::sketch::Sketch;
 
 /// Bytes from which on a payload is compressed: below, it gains nothing.
-const COMPRESSED_FROM: usize = 192;
+const COMPRESSED_FROM: usize = 128;
 /// The most bytes that a payload may have when it is unpacked: far more than what may be recorded.
-const MOST: u64 = 64 * 1024 * 1024;
-/// The first byte of a payload that is as it was, and of one that is compressed.
+const MOST: usize = 64 * 1024 * 1024;
+/// The first byte of a payload that is as it was, and of one that is compressed by LZ4, with its length before it. Deflate makes payloads of 0.5 KiB
+/// smaller by a quarter, and takes twenty times as long for them.
 const PLAIN: u8 = 0;
-const DEFLATED: u8 = 1;
+const LZ4: u8 = 1;
 
 /// Packs texts: each with its length plus one, 0 for none, behind one byte that says whether it is compressed. `None` where there is no text.
 pub(super) fn pack(parts: &[Option<&str>]) -> Option<Vec<u8>> {
@@ -32,34 +29,30 @@ pub(super) fn pack(parts: &[Option<&str>]) -> Option<Vec<u8>> {
     if plain.len() < COMPRESSED_FROM {
         return Some(plain);
     }
-    Some(
-        deflate(&plain)
-            .filter(|packed| packed.len() < plain.len())
-            .unwrap_or(plain),
-    )
-}
-
-fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = DeflateEncoder::new(vec![DEFLATED], Compression::fast());
-    encoder.write_all(&plain[1..]).ok()?;
-    encoder.finish().ok()
+    let packed = block::compress(&plain[1..]);
+    let mut bytes = Vec::with_capacity(packed.len() + 6);
+    bytes.push(LZ4);
+    put(&mut bytes, plain.len() as u64 - 1);
+    bytes.extend_from_slice(&packed);
+    Some(if bytes.len() < plain.len() {
+        bytes
+    } else {
+        plain
+    })
 }
 
 /// Unpacks `N` texts; `None` where the bytes are not those of [`pack`].
 pub(super) fn unpack<const N: usize>(data: &[u8]) -> Option<[Option<String>; N]> {
     let (form, rest) = data.split_first()?;
-    let mut plain = Vec::new();
-    let mut rest = match *form {
-        PLAIN => rest,
-        DEFLATED => {
-            DeflateDecoder::new(rest)
-                .take(MOST)
-                .read_to_end(&mut plain)
-                .ok()?;
-            plain.as_slice()
-        }
-        _ => return None,
-    };
+    let mut rest = rest;
+    let plain;
+    if *form == LZ4 {
+        let length = usize::try_from(take(&mut rest)?).ok()?;
+        plain = block::decompress(rest, length.min(MOST)).ok()?;
+        rest = &plain;
+    } else if *form != PLAIN {
+        return None;
+    }
     let mut parts = [const { None }; N];
     for part in &mut parts {
         let length = take(&mut rest)?;

@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rusqlite::Connection;
 
-use super::{SqliteTelemetry, TELEMETRY_FILE};
+use super::record::{self, Memory, Prepared};
+use super::{SqliteTelemetry, TELEMETRY, TELEMETRY_FILE, row};
 use crate::data_dir::{self, DataDir};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::notification::store::Call;
@@ -19,6 +20,7 @@ use crate::domain::observation::testing::{
     any_report, at, log_of_a_call, report, span, span_of_a_call, trace,
 };
 use crate::store::conformance::telemetry::{self as conformance, Store};
+use crate::store::sqlite::schema;
 use crate::store::sqlite::{Options, Surroundings};
 
 struct Still;
@@ -250,8 +252,9 @@ async fn rate(attributes: &str) -> f64 {
     let draft = |number: i64| {
         let mut draft = span_of_a_call("");
         // Twenty spans to a trace, with ids as random as they are.
-        draft.trace_id = Some(trace(&format!("trace {}", number / 20)));
-        draft.span_id = Some(span(&format!("span {number}")));
+        let spread = |number: i64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed());
+        draft.trace_id = Some(trace(&format!("{:016x}{:016x}", spread(number / 20), 1)));
+        draft.span_id = Some(span(&format!("{:016x}", spread(number + 1))));
         draft.start_time = at(number / 100 - 3_000);
         draft.end_time = Some(at(number / 100 - 3_000 + number % 7));
         draft.labels.agent = format!("agent {}", number % 5);
@@ -293,5 +296,34 @@ async fn rows_per_second() {
         let plain = rate("").await;
         let packed = rate(&half_a_kib).await;
         println!("round {round}: {plain:.0} rows/s, {packed:.0} with 0.5 KiB of attributes each");
+    }
+}
+
+/// Fails when `with_memory` keeps what it remembers without looking where the journal ends.
+#[test]
+fn what_was_learned_in_an_undone_transaction_is_forgotten() {
+    let mut connection = Connection::open_in_memory().expect("a database");
+    schema::migrate(&mut connection, Path::new("test"), &TELEMETRY).expect("a schema");
+    let mut memory = Memory::default();
+    let prepared = |name: &str, id: &str| {
+        let mut draft = span_of_a_call("");
+        draft.span_id = Some(span(id));
+        draft.trace_id = Some(trace(&format!("trace of {name}")));
+        draft.labels.name = name.to_owned();
+        [Prepared::new(report(draft))]
+    };
+    for (name, end) in [
+        ("undone", "ROLLBACK"),
+        ("other", "COMMIT"),
+        ("undone", "COMMIT"),
+    ] {
+        connection.execute_batch("BEGIN").expect("begun");
+        let recorded = record::record(&connection, &mut memory, &prepared(name, name));
+        let id = recorded.expect("recorded")[0].id;
+        let found = row::load(&connection, id).expect("read").expect("there");
+        assert_eq!(found.facts.labels.name, name);
+        let told = found.facts.place.trace.map(|trace| trace.to_string());
+        assert_eq!(told, Some(format!("trace of {name}")));
+        connection.execute_batch(end).expect("ended");
     }
 }
