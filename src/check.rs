@@ -296,7 +296,7 @@ fn database(path: &DatabasePath, depth: IntegrityDepth, now: Timestamp) -> Vec<F
             .remedy("barista daemon start opens it; then barista doctor looks again"),
         ),
     }
-    findings.extend(log_locks(path));
+    findings.extend(locks(path));
     findings
 }
 
@@ -389,7 +389,21 @@ If that says ok and a number, use it; after an error nothing could be read, and 
     )
 }
 
-/// Who holds locks on the write-ahead log.
+/// Who has the database to itself, so that not even a daemon can open it, and who holds locks on its write-ahead log.
+fn locks(path: &DatabasePath) -> Vec<Finding> {
+    let users = platform::file_users(path.path()).unwrap_or_default();
+    let alone = users.into_iter().filter(|user| user.is_alone);
+    let tell = |user: platform::FileUser| {
+        let command = platform::process_name(user.pid).unwrap_or_else(|| "a program".to_owned());
+        let (pid, name) = (user.pid, path.name());
+        let text = format!("{command} (process {pid}) has {name} to itself");
+        Finding::new(Level::Warning, "lock", text).remedy(format!(
+            "a daemon that starts waits for it: let it finish, or end it: kill {pid}"
+        ))
+    };
+    alone.map(tell).chain(log_locks(path)).collect()
+}
+
 fn log_locks(path: &DatabasePath) -> Vec<Finding> {
     let holders = platform::wal_lock_holders(&path.path_of(DatabaseFile::SharedMemory));
     let tell = |holder: platform::WalLockHolder| {

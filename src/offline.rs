@@ -116,14 +116,17 @@ fn hold(arguments: &Arguments) -> anyhow::Result<(DataDir, Arc<Instance>)> {
 
 /// Refuses to go on while another program has the database open: it would go on writing into the file that is moved away.
 fn refuse_users(path: &DatabasePath) -> anyhow::Result<()> {
-    let users = platform::log_users(&path.path_of(DatabaseFile::SharedMemory))?;
-    let Some(pid) = users.first() else {
+    // Whoever has the file to itself needs no shared memory.
+    let mut users = platform::file_users(&path.path_of(DatabaseFile::SharedMemory))?;
+    users.extend(platform::file_users(path.path())?);
+    let Some(user) = users.first() else {
         return Ok(());
     };
-    let name = platform::process_name(*pid).unwrap_or_else(|| "a program".to_owned());
+    let name = platform::process_name(user.pid).unwrap_or_else(|| "a program".to_owned());
     bail!(
-        "{} is in use by {name}, process {pid}; end it first",
-        path.path().display()
+        "{} is in use by {name}, process {}; end it first",
+        path.path().display(),
+        user.pid
     )
 }
 
@@ -147,7 +150,11 @@ fn restore(arguments: &Arguments, file: &Path) -> anyhow::Result<Told> {
             file.path().display()
         );
     }
-    let given_out = given_out(&database);
+    // Nothing was given out where there was nothing.
+    let given_out = match database.path().symlink_metadata() {
+        Ok(_) => given_out(&database),
+        Err(_) => Some(GivenOut::default()),
+    };
     let stamp = stamp();
     let replacement = data_dir
         .begin_replacing(&database, &stamp)
@@ -168,23 +175,30 @@ fn restore(arguments: &Arguments, file: &Path) -> anyhow::Result<Told> {
         .finish_replacing(&database)
         .context("the backup is ready, but not in its place yet; the next start of the daemon puts it there, or the same command again")?;
     let aside = aside.context("the backup has vanished before it was in its place")?;
-    Ok(told(&file, &contents, &epoch, &aside, given_out))
+    // A directory that has nothing in it keeps nothing.
+    let aside = std::fs::remove_dir(&aside).is_err().then_some(aside);
+    Ok(told(&file, &contents, &epoch, aside.as_deref(), given_out))
 }
 
 fn told(
     file: &BackupFile,
     contents: &BackupContents,
     epoch: &str,
-    aside: &Path,
+    aside: Option<&Path>,
     given_out: Option<GivenOut>,
 ) -> Told {
     let mut text = format!(
-        "Restored {}: {}, changes up to {}.\nWhat was there before is in {}.\n",
+        "Restored {}: {}, changes up to {}.\n",
         file.path().display(),
         count(contents),
-        contents.sequence,
-        aside.display()
+        contents.sequence
     );
+    if let Some(aside) = aside {
+        text.push_str(&format!(
+            "What was there before is in {}.\n",
+            aside.display()
+        ));
+    }
     for name in &contents.consumers {
         text.push_str(&format!(
             "Consumer {name} is of the old history; move it: barista consumer reset {name} --since now, or oldest\n"
@@ -197,7 +211,7 @@ fn told(
     Told {
         text,
         json: json!({
-            "path": file.path().display().to_string(), "replaced": aside.display().to_string(), "epoch": epoch,
+            "path": file.path().display().to_string(), "replaced": aside.map(|aside| aside.display().to_string()), "epoch": epoch,
             "sequence": contents.sequence, "database": contents.database, records(contents): contents.records, "consumers": contents.consumers,
             "idsContinue": given_out.is_some(),
         }),

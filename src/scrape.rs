@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{ALLOW, CONTENT_TYPE, HOST};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -134,7 +134,10 @@ async fn answer(
         return plain(StatusCode::NOT_FOUND, "only /metrics is served here\n");
     }
     if request.method() != Method::GET {
-        return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
+        let allowed = http::HeaderValue::from_static("GET");
+        response.headers_mut().insert(ALLOW, allowed);
+        return response;
     }
     match render().await {
         Ok(page) => plain(StatusCode::OK, page),
@@ -227,6 +230,7 @@ mod tests {
                 "{request}: {reply}"
             );
             assert!(!reply.contains("up 1"), "{request}: {reply}");
+            assert_eq!(reply.contains("allow: GET\r\n"), status == "405");
         }
     }
 }

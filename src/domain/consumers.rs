@@ -201,6 +201,25 @@ impl Consumers {
         self.store.list_set_aside(name, after, limit).await
     }
 
+    /// Records another attempt at a change that is set aside, which has failed, too.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidField`, `ConsumerNotFound`, `SetAsideEventNotFound`.
+    pub async fn update_set_aside(
+        &self,
+        name: &str,
+        event: SetAside,
+        deadline: Option<Instant>,
+    ) -> Result<SetAside> {
+        validate_name("name", name)?;
+        event.validate()?;
+        let updated = self
+            .store
+            .update_set_aside(name, event, self.call(deadline));
+        updated.await
+    }
+
     /// Takes a change off the list of what is set aside.
     ///
     /// # Errors

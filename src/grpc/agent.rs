@@ -87,6 +87,10 @@ const METHODS: &[(&str, Access)] = &[
         Access::Denied,
     ),
     (
+        "/barista.consumer.v1.ConsumerService/UpdateSetAsideEvent",
+        Access::Denied,
+    ),
+    (
         "/barista.consumer.v1.ConsumerService/DiscardSetAsideEvent",
         Access::Denied,
     ),

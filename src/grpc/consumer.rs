@@ -183,6 +183,20 @@ impl ConsumerService for Handler {
         }))
     }
 
+    async fn update_set_aside_event(
+        &self,
+        request: Request<pb::UpdateSetAsideEventRequest>,
+    ) -> Reply<pb::UpdateSetAsideEventResponse> {
+        let deadline = deadline::of_work(&request);
+        let pb::UpdateSetAsideEventRequest { name, event } = request.into_inner();
+        let event = event.ok_or_else(|| Error::invalid("event", "is required"))?;
+        let event = set_aside(event)?;
+        let consumers = Arc::clone(&self.consumers);
+        let write = async move { consumers.update_set_aside(&name, event, deadline).await };
+        let event = Some(to_set_aside(write::detached(&self.tasks, write).await?));
+        Ok(Response::new(pb::UpdateSetAsideEventResponse { event }))
+    }
+
     async fn discard_set_aside_event(
         &self,
         request: Request<pb::DiscardSetAsideEventRequest>,

@@ -302,6 +302,15 @@ fn show_consumers(page: &mut Page, consumers: &[View]) {
         let connected = u8::from(view.connected.is_some());
         page.sample(&[("consumer", &view.standing.consumer.name)], connected);
     }
+    page.family(
+        "barista_consumer_holds_journal",
+        Kind::Gauge,
+        "Whether the journal is kept for the consumer: 1, or 0 where it is too far behind, or from before a restored backup.",
+    );
+    for view in consumers {
+        let holds = u8::from(view.holds_journal);
+        page.sample(&[("consumer", &view.standing.consumer.name)], holds);
+    }
 }
 
 /// One number of a database, with the family that shows it.

@@ -11,7 +11,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::unix::AsyncFd;
 
-use super::{FileSystem, ProcessUsage, WalLockHolder, WalLockKind};
+use super::{FileSystem, FileUser, ProcessUsage, WalLockHolder, WalLockKind};
 
 /// Types of local file systems by their `statfs` number (`linux/magic.h` and `statfs(2)`).
 const LOCAL: &[(u32, &str)] = &[
@@ -251,18 +251,27 @@ pub fn wal_lock_holders(shared_memory: &Path) -> io::Result<Vec<WalLockHolder>> 
     Ok(holders)
 }
 
-/// The processes that have a database in WAL mode open, this one included, given its shared-memory file (`…-shm`), on which each holds a lock.
+/// The processes that hold POSIX locks on a file, this one included: everybody who has a database open holds one on it, and in WAL mode one on its
+/// shared-memory file, too.
 ///
 /// # Errors
 ///
 /// When `/proc/locks` cannot be read. A missing file has no users: that is no error.
-pub fn log_users(shared_memory: &Path) -> io::Result<Vec<u32>> {
-    let locks = match locks_on(shared_memory) {
+pub fn file_users(path: &Path) -> io::Result<Vec<FileUser>> {
+    let locks = match locks_on(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
     let posix = locks.iter().filter(|lock| lock.family == Family::Posix);
-    Ok(posix.map(|lock| lock.pid).collect())
+    let mut users: Vec<FileUser> = posix
+        .map(|lock| FileUser {
+            pid: lock.pid,
+            is_alone: lock.exclusive,
+        })
+        .collect();
+    users.sort();
+    users.dedup();
+    Ok(users)
 }
 
 /// What a range of locked bytes of the shared-memory file means: SQLite locks byte 120 to write, 121 to checkpoint, 122 to recover, and shares
@@ -492,6 +501,21 @@ mod tests {
             file_lock_holders(file.path()).expect("locks"),
             [std::process::id()]
         );
+    }
+
+    #[test]
+    fn whoever_has_a_file_to_itself_is_found() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        assert_eq!(file_users(file.path()).expect("locks"), []);
+        rustix::fs::fcntl_lock(file.as_file(), rustix::fs::FlockOperation::LockExclusive)
+            .expect("a lock");
+        let user = FileUser {
+            pid: std::process::id(),
+            is_alone: true,
+        };
+        assert_eq!(file_users(file.path()).expect("locks"), [user]);
+        let missing = file_users(Path::new("/nowhere/x.db"));
+        assert_eq!(missing.expect("no file"), []);
     }
 
     #[test]

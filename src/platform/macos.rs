@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{FileSystem, ProcessUsage, WalLockHolder};
+use super::{FileSystem, FileUser, ProcessUsage, WalLockHolder};
 
 /// `MNT_LOCAL` of `sys/mount.h`: the file system is stored on this machine.
 const MOUNT_IS_LOCAL: u32 = 0x1000;
@@ -100,12 +100,12 @@ pub fn file_lock_holders(_path: &Path) -> io::Result<Vec<u32>> {
     Ok(Vec::new())
 }
 
-/// The processes that have a database open; not known here, so always empty.
+/// The processes that hold POSIX locks on a file; not known here, so always empty.
 ///
 /// # Errors
 ///
 /// None.
-pub fn log_users(_shared_memory: &Path) -> io::Result<Vec<u32>> {
+pub fn file_users(_path: &Path) -> io::Result<Vec<FileUser>> {
     Ok(Vec::new())
 }
 

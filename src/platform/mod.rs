@@ -10,12 +10,12 @@ mod macos;
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    WriteWatch, file_lock_holders, file_system, log_users, process_name, process_usage,
+    WriteWatch, file_lock_holders, file_system, file_users, process_name, process_usage,
     raise_open_files_limit, wal_lock_holders,
 };
 #[cfg(target_os = "macos")]
 pub use macos::{
-    WriteWatch, file_lock_holders, file_system, log_users, process_name, process_usage,
+    WriteWatch, file_lock_holders, file_system, file_users, process_name, process_usage,
     raise_open_files_limit, wal_lock_holders,
 };
 
@@ -67,6 +67,15 @@ pub struct WalLockHolder {
     pub command: String,
     /// What it holds the lock for.
     pub kind: WalLockKind,
+}
+
+/// A process that has a file open and locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileUser {
+    /// Its process id; 0 where it lives in a process namespace that this one cannot see.
+    pub pid: u32,
+    /// Whether its lock keeps everybody else out.
+    pub is_alone: bool,
 }
 
 /// The space that an unprivileged process may still use on the file system of `path`, in bytes.

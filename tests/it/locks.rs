@@ -211,7 +211,7 @@ async fn try_consumers(daemon: &TestDaemon, check: &mut impl FnMut(&str)) {
     };
     let aside = SetEventAsideRequest {
         name: name(),
-        event: Some(event),
+        event: Some(event.clone()),
         ..SetEventAsideRequest::default()
     };
     soon(client.set_event_aside(aside))
@@ -222,6 +222,10 @@ async fn try_consumers(daemon: &TestDaemon, check: &mut impl FnMut(&str)) {
         .await
         .expect("a list");
     check("ListSetAsideEvents");
+    soon(client.update_set_aside_event("bell", event))
+        .await
+        .expect("updated");
+    check("UpdateSetAsideEvent");
     soon(client.discard_set_aside_event("bell", 1))
         .await
         .expect("discarded");

@@ -2,7 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use barista_client::{Autostart, Client, ConnectOptions, Error};
 use barista_locate::{Located, Source};
@@ -12,7 +12,7 @@ use crate::cmd::daemon::Daemon;
 use crate::exit::Exit;
 use crate::failure::{self, Failure, Result};
 use crate::output::Output;
-use crate::shell;
+use crate::{shell, text};
 
 /// The environment variable that names the socket.
 const SOCKET_VARIABLE: &str = "BARISTA_SOCKET";
@@ -85,6 +85,20 @@ async fn dispatch(app: &App, command: Command) -> Result<Exit> {
     }
 }
 
+/// The options that name a daemon, as they can be typed again.
+fn place(data_dir: Option<&Path>, socket: Option<&Path>) -> String {
+    let named = [("--data-dir", data_dir), ("--socket", socket)];
+    let typed = named.into_iter().filter_map(|(option, path)| {
+        path.map(|path| {
+            format!(
+                "{option} {}",
+                shell::word(&text::line(&path.display().to_string()))
+            )
+        })
+    });
+    typed.collect::<Vec<_>>().join(" ")
+}
+
 impl App {
     fn new(cli: Cli) -> (Self, Command) {
         let Global {
@@ -100,7 +114,12 @@ impl App {
         } else {
             Autostart::Allowed { daemon: None }
         };
-        let output = Output::new(json, quiet, color);
+        let output = Output::new(
+            json,
+            quiet,
+            color,
+            place(data_dir.as_deref(), socket.as_deref()),
+        );
         // What was typed wins over the environment, whichever of the two places it names.
         let socket = socket.or_else(|| {
             let variable = std::env::var_os(SOCKET_VARIABLE).filter(|path| !path.is_empty());

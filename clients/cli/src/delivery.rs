@@ -3,11 +3,13 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
+use barista_client::ConsumerWatch;
 use barista_client::pb::notification::v1::NotificationEvent;
 use clap::Args;
 use tokio::time::sleep;
 
 use crate::app::App;
+use crate::cmd::watch;
 use crate::failure::Result;
 use crate::hook::Hook;
 use crate::{input, span};
@@ -38,6 +40,8 @@ pub(crate) enum Outcome {
         /// Why it failed the last time.
         why: String,
     },
+    /// The consumer was reset meanwhile: the watch begins anew, and the change comes again where that is wanted.
+    Overtaken,
 }
 
 /// A command that is run for the changes of a consumer, one after the other.
@@ -52,8 +56,14 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Runs the command for `event`, and again while it fails, after pauses that grow.
-    pub(crate) async fn deliver(&self, app: &App, event: &NotificationEvent) -> Result<Outcome> {
+    /// Runs the command for `event`, and again while it fails, after pauses that grow, as long as the change is this watch's business: for
+    /// somebody who has taken the consumer over, the same command may have succeeded meanwhile.
+    pub(crate) async fn deliver(
+        &self,
+        app: &App,
+        stream: &mut ConsumerWatch,
+        event: &NotificationEvent,
+    ) -> Result<Outcome> {
         let attempts = i32::from(self.retry.retries) + 1;
         for attempt in 1.. {
             let variables = vec![
@@ -74,6 +84,10 @@ impl Delivery {
                 span::long(pause)
             ));
             sleep(pause).await;
+            let is_current = stream.is_current().await;
+            if !is_current.map_err(|error| watch::failure(&error))? {
+                return Ok(Outcome::Overtaken);
+            }
         }
         Ok(Outcome::Done)
     }

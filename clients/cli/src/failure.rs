@@ -109,6 +109,9 @@ impl Failure {
                 .map_or_else(|| "barista doctor".to_owned(), text::line);
             return Self::new(exit_of(error), what, text::line(&why)).next(next);
         }
+        if let Error::Unresponsive { .. } = error {
+            return Self::new(exit_of(error), what, why(error)).next("barista doctor".to_owned());
+        }
         let why = why(error);
         Self::new(exit_of(error), what, why).next(next_of(error))
     }
@@ -160,10 +163,13 @@ fn why(error: &Error) -> String {
     if let Some(violations) = error.rpc().and_then(field::violations) {
         return violations;
     }
-    let head = error
-        .rpc()
-        .and_then(|rpc| rpc.metadata.get("head_sequence"));
+    let detail = |name| error.rpc().and_then(|rpc| rpc.metadata.get(name));
+    let (head, consumer) = (detail("head_sequence"), detail("consumer"));
     match (error.reason(), head) {
+        (ErrorReason::UnknownCursor, Some(head)) if consumer.is_some() => format!(
+            "its place is not in this history of changes, whose last is number {}: a backup was restored",
+            text::line(head)
+        ),
         (ErrorReason::UnknownCursor, Some(head)) => format!(
             "there is no such place among the changes that are kept; the last of them is number {}",
             text::line(head)
@@ -294,9 +300,8 @@ fn next_of(error: &Error) -> Option<String> {
         }
         ErrorReason::CommitUnknown => "barista inbox shows whether it was stored".to_owned(),
         ErrorReason::DiskFull => "make room on the disk; barista doctor says where".to_owned(),
-        ErrorReason::DatabaseUnavailable | ErrorReason::Internal => {
-            "barista daemon logs".to_owned()
-        }
+        ErrorReason::DatabaseUnavailable => "barista doctor".to_owned(),
+        ErrorReason::Internal => "barista daemon logs".to_owned(),
         ErrorReason::MethodNotFound => "barista daemon restart".to_owned(),
         _ => return None,
     };
@@ -307,7 +312,7 @@ fn next_of(error: &Error) -> Option<String> {
 pub(crate) fn reset(name: &str) -> String {
     let command = format!("barista consumer reset {} --since", shell::word(name));
     format!(
-        "{command} oldest    (all that the journal still has, again)\n      {command} now       (only what comes from here on)"
+        "{command} oldest    # all that the journal still has, again\n      {command} now       # only what comes from here on"
     )
 }
 

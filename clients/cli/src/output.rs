@@ -7,7 +7,7 @@ use anstream::{AutoStream, ColorChoice};
 
 use crate::failure::{Failure, Result};
 use crate::json::{self, Named};
-use crate::text;
+use crate::{shell, text};
 
 /// The part of a terminal that is in sight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +58,23 @@ pub(crate) struct Output {
     /// Whether remarks are left out.
     pub(crate) quiet: bool,
     color: Color,
+    /// What names the daemon on the command line: empty where nothing was typed.
+    place: String,
 }
 
 impl Output {
-    pub(crate) fn new(json: bool, quiet: bool, color: Color) -> Self {
-        Self { json, quiet, color }
+    pub(crate) fn new(json: bool, quiet: bool, color: Color, place: String) -> Self {
+        Self {
+            json,
+            quiet,
+            color,
+            place,
+        }
+    }
+
+    /// A remedy, for the daemon that was named.
+    pub(crate) fn placed(&self, text: &str) -> String {
+        shell::placed(text, &self.place)
     }
 
     /// Writes rendered text, which ends with a line break, to stdout.
@@ -122,6 +134,7 @@ impl Output {
     pub(crate) fn complain(&self, remark: &str) {
         let stderr = io::stderr().lock();
         let choice = self.choice(&stderr);
+        let remark = self.placed(remark);
         let _closed = writeln!(AutoStream::new(stderr, choice), "{remark}");
     }
 

@@ -143,7 +143,7 @@ struct Line {
 impl Line {
     /// `room`: how many columns it may take.
     fn new(notification: Notification, clock: &Clock, room: usize) -> Self {
-        let agent = match text::line(&notification.agent).as_str() {
+        let agent = match words::agent(&notification).as_str() {
             "" => String::new(),
             agent => format!(", {}", text::fit(agent, MAX_AGENT)),
         };
@@ -225,6 +225,12 @@ mod tests {
             create_time: Some(at(-180)),
             ..Default::default()
         };
+        let sandboxed = Notification {
+            from_agent_socket: true,
+            ..notification.clone()
+        };
+        let marked = Line::new(sandboxed, &noon(), 80).to_string();
+        assert!(marked.contains(", sandbox:bot, "), "{marked}");
         let line = Line::new(notification, &noon(), 80);
         assert_eq!(
             line.to_string(),

@@ -10,6 +10,9 @@ use crate::text;
 /// The word for everything outside a vocabulary: direct tooling may store any.
 const OTHER: &str = "other";
 
+/// What stands before a name that nobody has verified, so that it cannot be cut off.
+const SANDBOX: &str = "sandbox";
+
 /// Words and what they mean, in the order in which they are shown.
 pub(crate) type Words<T> = &'static [(&'static str, T)];
 
@@ -133,6 +136,18 @@ fn word<T: Copy + PartialEq>(words: Words<T>, value: T) -> &'static str {
         .iter()
         .find(|(_, known)| *known == value)
         .map_or(OTHER, |(word, _)| word)
+}
+
+/// The agent by its name, with what is known of where it came from. Empty where there is neither.
+pub(crate) fn agent(notification: &Notification) -> String {
+    match (
+        notification.from_agent_socket,
+        text::line(&notification.agent),
+    ) {
+        (false, name) => name,
+        (true, name) if name.is_empty() => SANDBOX.to_owned(),
+        (true, name) => format!("{SANDBOX}:{name}"),
+    }
 }
 
 #[cfg(test)]

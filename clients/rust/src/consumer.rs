@@ -10,6 +10,7 @@ use crate::pb::consumer::v1::{
     AcknowledgeConsumerRequest, Consumer, CreateConsumerRequest, DeleteConsumerRequest,
     DiscardSetAsideEventRequest, GetConsumerRequest, ListConsumersRequest,
     ListSetAsideEventsRequest, ResetConsumerRequest, SetAsideEvent, SetEventAsideRequest,
+    UpdateSetAsideEventRequest,
 };
 use crate::session::MAX_REPLY_BYTES;
 
@@ -163,6 +164,28 @@ impl Client {
             Ok((page.events, page.next_page_token))
         };
         all(page).await
+    }
+
+    /// Records another attempt at a change that is set aside, which has failed, too, and returns the entry. The consumer's place stays.
+    ///
+    /// # Errors
+    ///
+    /// `SET_ASIDE_EVENT_NOT_FOUND`: it is not on the list, or no longer; `CONSUMER_NOT_FOUND`; `INVALID_FIELD`.
+    pub async fn update_set_aside_event(
+        &self,
+        name: &str,
+        event: SetAsideEvent,
+    ) -> Result<SetAsideEvent, Error> {
+        let request = UpdateSetAsideEventRequest {
+            name: name.to_owned(),
+            event: Some(event),
+        };
+        let reply = self
+            .call(request, |channel, request| async move {
+                stub(channel).update_set_aside_event(request).await
+            })
+            .await?;
+        present(reply.event, "UpdateSetAsideEvent")
     }
 
     /// Takes a change off the list of what is set aside.

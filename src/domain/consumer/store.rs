@@ -99,6 +99,13 @@ pub trait ConsumerStore: Send + Sync {
     /// Returns what a consumer has set aside after the sequence `after`, in order, at most `limit`.
     async fn list_set_aside(&self, name: &str, after: i64, limit: usize) -> Result<Vec<SetAside>>;
 
+    /// Replaces the number of attempts and the error of a change that is set aside, and returns it as it is then. The consumer stays where it is.
+    ///
+    /// # Errors
+    ///
+    /// `SetAsideEventNotFound`.
+    async fn update_set_aside(&self, name: &str, event: SetAside, call: Call) -> Result<SetAside>;
+
     /// Takes a change off the list.
     ///
     /// # Errors

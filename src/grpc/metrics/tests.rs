@@ -218,6 +218,7 @@ async fn a_busy_server_s_page_is_well_formed_and_tells_what_happened() {
     assert_eq!(page.value("barista_notifications_created_total", &[]), 1.0);
     assert_eq!(page.value("barista_response_delay_seconds_count", &[]), 1.0);
     assert_eq!(page.value("barista_consumer_lag_events", &["bell"]), 2.0);
+    assert_eq!(page.value("barista_consumer_holds_journal", &["bell"]), 1.0);
     assert_eq!(page.value("barista_writer_writes_total", &[]), 3.0);
     assert_eq!(page.value("barista_writer_batch_writes_sum", &[]), 3.0);
     let commits = page.value("barista_writer_commits_total", &[]);

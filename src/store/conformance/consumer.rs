@@ -347,6 +347,42 @@ pub(crate) async fn what_is_set_aside_is_kept_and_acknowledged_at_once(stores: S
     );
 }
 
+pub(crate) async fn another_attempt_is_recorded_and_moves_nothing(stores: Stores) {
+    stores.changes(3).await;
+    stores.add("bell", Place::Oldest).await.expect("created");
+    let set = stores
+        .consumers
+        .set_aside(through("bell", 3), event(3, 1), call(4));
+    set.await.expect("set aside");
+    let (before, _) = stores.reset("bell", Place::Oldest, None).await;
+    let attempt = SetAside {
+        attempts: 2,
+        error: "exit status: 4".to_owned(),
+        notification_id: 99,
+        ..event(3, 1)
+    };
+    let update = |event| stores.consumers.update_set_aside("bell", event, call(5));
+    let updated = update(attempt.clone()).await.expect("updated");
+    let expected = SetAside {
+        notification_id: 3,
+        time: Some(at(5)),
+        ..attempt
+    };
+    assert_eq!(updated, expected);
+    let listed = stores.consumers.list_set_aside("bell", 0, 10).await;
+    assert_eq!(listed.expect("a list"), [expected]);
+    let read = stores.consumers.consumer("bell").await.expect("there");
+    assert_eq!(read, before, "it stays where it was put");
+    let missing = update(event(2, 1)).await;
+    assert!(
+        matches!(
+            missing,
+            Err(Error::SetAsideEventNotFound { sequence: 2, .. })
+        ),
+        "{missing:?}"
+    );
+}
+
 pub(crate) async fn consumers_are_listed_in_the_order_of_their_creation(stores: Stores) {
     let names = ["zoe", "ann", "bob"];
     for name in names {
@@ -419,6 +455,7 @@ macro_rules! consumer_conformance_tests {
             a_newer_watch_ends_what_an_older_one_may_do,
             a_consumer_that_is_made_again_is_another_one,
             what_is_set_aside_is_kept_and_acknowledged_at_once,
+            another_attempt_is_recorded_and_moves_nothing,
             consumers_are_listed_in_the_order_of_their_creation,
             the_slowest_consumer_claims_the_journal,
             racing_acknowledgements_end_at_the_highest,

@@ -269,16 +269,36 @@ impl Scene<'_> {
             "SELECT seq, notification_id, attempts, error, at FROM set_aside
               WHERE consumer_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
         )?;
-        let events = statement.query_map((id, after, count(limit)), |row| {
-            Ok(SetAside {
-                sequence: row.get(0)?,
-                notification_id: row.get(1)?,
-                attempts: row.get(2)?,
-                error: row::text(row, 3)?,
-                time: row::time(row, 4)?,
-            })
-        })?;
+        let events = statement.query_map((id, after, count(limit)), read_set_aside)?;
         Ok(events.collect::<Result<_, _>>()?)
+    }
+
+    /// Records another attempt at a change that is set aside.
+    pub(super) fn update_set_aside(
+        self,
+        name: &str,
+        event: &SetAside,
+        call: Call,
+    ) -> Result<SetAside, Failure> {
+        let id = self.consumer(name)?.consumer.id;
+        self.connection
+            .prepare_cached(
+                "UPDATE set_aside SET attempts = ?3, error = ?4, at = ?5
+                  WHERE consumer_id = ?1 AND seq = ?2
+                 RETURNING seq, notification_id, attempts, error, at",
+            )?
+            .query_row(
+                (
+                    id,
+                    event.sequence,
+                    event.attempts,
+                    &event.error,
+                    format_time(call.now),
+                ),
+                read_set_aside,
+            )
+            .optional()?
+            .ok_or_else(|| not_set_aside(name, event.sequence).into())
     }
 
     /// Takes a change off the list of what is set aside.
@@ -289,8 +309,7 @@ impl Scene<'_> {
             .prepare_cached("DELETE FROM set_aside WHERE consumer_id = ?1 AND seq = ?2")?
             .execute((id, sequence))?;
         if removed == 0 {
-            let name = name.to_owned();
-            return Err(Error::SetAsideEventNotFound { name, sequence }.into());
+            return Err(not_set_aside(name, sequence).into());
         }
         Ok(self.count_set_aside(id)?)
     }
@@ -373,6 +392,23 @@ fn not_found(name: &str) -> Error {
     Error::ConsumerNotFound {
         name: name.to_owned(),
     }
+}
+
+fn not_set_aside(name: &str, sequence: i64) -> Error {
+    Error::SetAsideEventNotFound {
+        name: name.to_owned(),
+        sequence,
+    }
+}
+
+fn read_set_aside(row: &Row<'_>) -> rusqlite::Result<SetAside> {
+    Ok(SetAside {
+        sequence: row.get(0)?,
+        notification_id: row.get(1)?,
+        attempts: row.get(2)?,
+        error: row::text(row, 3)?,
+        time: row::time(row, 4)?,
+    })
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Consumer> {

@@ -106,6 +106,14 @@ impl ConsumerStore for SqliteStore {
             .await
     }
 
+    async fn update_set_aside(&self, name: &str, event: SetAside, call: Call) -> Result<SetAside> {
+        let (name, size) = (name.to_owned(), event.error.len());
+        self.change_consumers(size, call, move |scene| {
+            scene.update_set_aside(&name, &event, call)
+        })
+        .await
+    }
+
     async fn discard_set_aside(&self, name: &str, sequence: i64, call: Call) -> Result<()> {
         let name = name.to_owned();
         self.change_consumers(0, call, move |scene| {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use barista_client::pb::consumer::v1::reset_consumer_request::To;
 use barista_client::pb::consumer::v1::{
     Consumer as Details, ConsumerPosition, ResetConsumerRequest, SetAsideEvent,
-    SetEventAsideRequest,
 };
 use barista_client::pb::notification::v1::{Cursor, NotificationEvent, WatchNotificationsRequest};
 use barista_client::{Client, Error, ErrorReason, WatchItem};
@@ -255,12 +254,11 @@ async fn record(
 ) -> Result<(), Error> {
     aside.attempts = aside.attempts.saturating_add(1);
     aside.error = why;
-    let request = SetEventAsideRequest {
-        name: name.to_owned(),
-        event: Some(aside),
-        ..Default::default()
-    };
-    client.set_event_aside(request).await.map(drop)
+    match client.update_set_aside_event(name, aside).await {
+        // Somebody else has taken it off the list meanwhile, and it stays off.
+        Err(error) if error.reason() == ErrorReason::SetAsideEventNotFound => Ok(()),
+        updated => updated.map(drop),
+    }
 }
 
 /// The change behind an entry of the list, from the journal.

@@ -198,10 +198,9 @@ async fn running_process(app: &App) -> Result<Option<Pid>> {
     // 0 and below address whole groups of processes.
     let pid = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw);
     pid.map(Some).ok_or_else(|| {
-        Failure::unexpected(
-            "cannot stop the daemon",
-            "it does not say which process it is",
-        )
+        let why = "it does not say which process it is; over the agent socket it never does";
+        let failure = Failure::new(Exit::NotPermitted, "cannot stop the daemon", why);
+        failure.next("run it outside the sandbox, without --socket and BARISTA_SOCKET".to_owned())
     })
 }
 

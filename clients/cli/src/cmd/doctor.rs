@@ -1,5 +1,6 @@
 //! `barista doctor`: looks for problems and says what helps.
 
+use barista_client::pb::admin::v1::Authority;
 use clap::Args;
 use serde_json::json;
 
@@ -37,6 +38,12 @@ impl Doctor {
             fixed = done;
             findings = examine(app, depth).await;
             findings.extend(failed);
+        }
+        for remedy in findings
+            .iter_mut()
+            .filter_map(|found| found.remedy.as_mut())
+        {
+            *remedy = app.output.placed(remedy);
         }
         if app.output.json {
             let findings: Vec<_> = findings.iter().map(Finding::json).collect();
@@ -82,7 +89,10 @@ async fn examine(app: &App, depth: Depth) -> Vec<Finding> {
     }
     let told = daemon::examine(&contact, data_dir.as_deref(), &findings).await;
     findings.extend(told);
-    if let Contact::Answers(client) = &contact {
+    if let Contact::Answers(client) = &contact
+        && client.server_info().authority() != Authority::Agent
+    {
+        findings.extend(daemon::consumers(client).await);
         findings.extend(integrity::examine(client, depth).await);
         findings.extend(consumers::examine(client).await);
     }

@@ -29,14 +29,18 @@ impl Version {
         let daemon = info.map_or_else(
             || "baristad is not running".to_owned(),
             |info| {
+                // Agents are not told which process it is.
+                let process = match info.pid {
+                    0 => String::new(),
+                    pid => format!(", process {pid}"),
+                };
                 format!(
-                    "baristad {} ({}, {}, protocol {} to {}, process {})",
+                    "baristad {} ({}, {}, protocol {} to {}{process})",
                     text::line(&info.version),
                     text::line(&info.build),
                     text::line(&info.backend),
                     info.protocol_min,
                     info.protocol_max,
-                    info.pid
                 )
             },
         );

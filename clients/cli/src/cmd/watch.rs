@@ -250,9 +250,13 @@ async fn deliver(
     event: &NotificationEvent,
 ) -> Result<()> {
     let sequence = event.sequence;
-    let Outcome::GivenUp { attempts, why } = delivery.deliver(app, event).await? else {
-        let acknowledged = stream.acknowledge(sequence).await;
-        return acknowledged.map_err(|error| failure(&error));
+    let (attempts, why) = match delivery.deliver(app, stream, event).await? {
+        Outcome::Done => {
+            let acknowledged = stream.acknowledge(sequence).await;
+            return acknowledged.map_err(|error| failure(&error));
+        }
+        Outcome::GivenUp { attempts, why } => (attempts, why),
+        Outcome::Overtaken => return Ok(()),
     };
     let aside = SetAsideEvent {
         sequence,
@@ -277,7 +281,8 @@ async fn deliver(
     Ok(())
 }
 
-fn failure(error: &Error) -> Failure {
+/// How a watch ends.
+pub(crate) fn failure(error: &Error) -> Failure {
     Failure::call("cannot follow changes", error)
 }
 

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use barista_client::pb::admin::v1::{
-    DatabaseStatus, RetentionReport, ServerInfo, ServerStatus, WalLock, WalLockKind,
+    Authority, DatabaseStatus, RetentionReport, ServerInfo, ServerStatus, WalLock, WalLockKind,
 };
+use barista_client::pb::consumer::v1::Consumer;
 use barista_client::{Autostart, Client, Error};
 
 use crate::app::App;
@@ -13,7 +14,7 @@ use crate::doctor::check::Depth;
 use crate::doctor::finding::{Finding, Level};
 use crate::doctor::tools;
 use crate::render::status::{bytes, holder, lock_word};
-use crate::text;
+use crate::{failure, text};
 
 /// Frames in a write-ahead log past which other programs checkpoint it themselves, and the daemon should have done so long before.
 const MANY_FRAMES: i64 = 1_000;
@@ -78,7 +79,13 @@ pub(crate) async fn examine(
             )];
         }
     };
-    let mut findings = server(&client.server_info(), data_dir);
+    let info = client.server_info();
+    let mut findings = server(&info, data_dir);
+    if info.authority() == Authority::Agent {
+        let text = "this is the agent socket: how the daemon is, it tells its owner only";
+        findings.push(Finding::note("daemon", text));
+        return findings;
+    }
     match client.get_status().await {
         Ok(status) => findings.extend(judge(&status)),
         Err(error) => {
@@ -92,16 +99,41 @@ pub(crate) async fn examine(
     findings
 }
 
+/// The consumers that cannot go on from their places: nobody else says so until they are watched.
+pub(crate) async fn consumers(client: &Client) -> Vec<Finding> {
+    match client.list_consumers().await {
+        Ok(consumers) => consumers.iter().filter_map(lost).collect(),
+        Err(error) => {
+            let text = format!("were not looked at: {}", text::line(&error.to_string()));
+            vec![Finding::warning("consumers", text, "barista daemon logs")]
+        }
+    }
+}
+
+/// A consumer that is only late holds the journal, or will be told what it has missed; one of another history must be moved.
+fn lost(consumer: &Consumer) -> Option<Finding> {
+    let is_lost = !consumer.holds_journal && consumer.lag == 0;
+    is_lost.then(|| {
+        let name = text::line(&consumer.name);
+        let text = format!("consumer {name} is from before a restored backup, and cannot go on");
+        // The page indents what follows the first line itself.
+        let remedy = failure::reset(&name);
+        let remedy: Vec<&str> = remedy.lines().map(str::trim_start).collect();
+        Finding::warning("consumers", text, remedy.join("\n"))
+    })
+}
+
 fn server(info: &ServerInfo, data_dir: Option<&Path>) -> Vec<Finding> {
     let own = env!("CARGO_PKG_VERSION");
     let mut findings = Vec::new();
     let version = text::line(&info.version);
     if version == own {
         let backend = text::line(&info.backend);
-        let text = format!(
-            "baristad {version} answers (process {}, {backend})",
-            info.pid
-        );
+        let process = match info.pid {
+            0 => String::new(),
+            pid => format!("process {pid}, "),
+        };
+        let text = format!("baristad {version} answers ({process}{backend})");
         findings.push(Finding::good("daemon", text));
     } else {
         let text = format!("baristad {version} answers, and this is barista {own}");

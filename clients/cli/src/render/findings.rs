@@ -10,6 +10,7 @@ pub(crate) fn render(fixed: &[String], findings: &[Finding], columns: usize) -> 
     for what in fixed {
         push(&mut page, &paint(style::GOOD, "fixed  "), what, columns);
     }
+    let mut told = None;
     for finding in findings {
         let (style, mark) = match finding.level {
             Level::Good => (style::GOOD, "ok     "),
@@ -19,7 +20,10 @@ pub(crate) fn render(fixed: &[String], findings: &[Finding], columns: usize) -> 
         };
         let text = format!("{}: {}", finding.check, finding.text);
         push(&mut page, &paint(style, mark), &text, columns);
-        if let Some(remedy) = &finding.remedy {
+        // What helps against several findings in a row stands beneath the first.
+        let is_told =
+            std::mem::replace(&mut told, finding.remedy.as_ref()) == finding.remedy.as_ref();
+        if let Some(remedy) = finding.remedy.as_ref().filter(|_| !is_told) {
             // A remedy of several commands has a line for each.
             for (number, line) in remedy.lines().enumerate() {
                 let line = if number == 0 {
@@ -81,6 +85,8 @@ mod tests {
                 "chmod go-w /home/ann/projects/shop/data",
             )
             .fixed_by(Fix::StartDaemon),
+            Finding::problem("integrity", "page 6", "a cure\nof two lines"),
+            Finding::problem("integrity", "page 7", "a cure\nof two lines"),
         ];
         let fixed = ["chmod 600 /home/ann/projects/shop/data/notifications.db".to_owned()];
         let expected = "\
@@ -89,8 +95,12 @@ ok       daemon: answers
 problem  data directory: everybody may write into /home/ann/projects/shop/data,
          so nothing in it can be trusted
          next: chmod go-w /home/ann/projects/shop/data
+problem  integrity: page 6
+         next: a cure
+               of two lines
+problem  integrity: page 7
 
-1 problem(s), 0 warning(s).
+3 problem(s), 0 warning(s).
 1 of them is put right by: barista doctor --fix
 ";
         assert_eq!(

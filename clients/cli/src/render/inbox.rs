@@ -126,7 +126,7 @@ impl<'a> Row<'a> {
             age: clock.age(notification.create_time.as_ref()),
             kind: words::kind_of_notification(notification),
             state: words::state(notification),
-            agent: text::line(&notification.agent),
+            agent: words::agent(notification),
             title: text::line(&notification.title),
         }
     }
@@ -293,6 +293,8 @@ mod tests {
             priority: Priority::Normal.into(),
             state: NotificationState::Pending.into(),
             title: "cargo test passed".to_owned(),
+            agent: "ann".to_owned(),
+            from_agent_socket: true,
             create_time: Some(at(-7_200)),
             ..Default::default()
         };
@@ -304,7 +306,7 @@ critical
 normal
     7  3m  question    an-agent-with-a…  Install pandas 2.0?
                                          approve | deny | any text
-• 103  2h  completion                    cargo test passed
+• 103  2h  completion  sandbox:ann       cargo test passed
 ";
         let rendered = plain(&[first, second, third], 80);
         assert_eq!(rendered, expected);

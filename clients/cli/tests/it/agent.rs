@@ -76,6 +76,24 @@ fn what_an_agent_may_not_do_is_refused_with_the_remedy() {
 }
 
 #[test]
+fn what_looks_after_the_daemon_knows_that_it_is_in_a_sandbox() {
+    let (home, socket) = with_daemon();
+    let run =
+        |arguments: &[&str]| Running::start(&mut agent(&home, &socket, "robin", arguments)).end();
+    let doctor = run(&["doctor"]).with(0).stdout;
+    assert!(doctor.contains("this is the agent socket"), "{doctor}");
+    let version = run(&["version"]).with(0).stdout;
+    for text in [doctor, version] {
+        assert!(!text.contains("process 0"), "{text}");
+    }
+    let refused = run(&["daemon", "stop"]).with(4);
+    assert!(
+        refused.stderr.contains("next: run it outside the sandbox"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn without_a_place_for_its_key_an_agent_is_told_what_to_set() {
     let (home, socket) = with_daemon();
     let mut nowhere = agent(&home, &socket, "robin", &["ask", "Deploy?", "--no-wait"]);

@@ -194,6 +194,37 @@ fn a_command_that_fails_is_tried_again_and_then_its_change_is_set_aside() {
 }
 
 #[test]
+fn a_repetition_that_fails_skips_nothing_for_a_consumer_that_was_moved_back() {
+    let home = Home::new();
+    notify(&home, 2);
+    let fails = "test $BARISTA_SEQUENCE != 2";
+    let watch = home.start([
+        "watch",
+        "--consumer",
+        "bell",
+        "--since",
+        "all",
+        "--exec",
+        fails,
+        "--retries",
+        "0",
+    ]);
+    watch.stderr.until_says("the change is set aside");
+    watch.signal(Signal::TERM);
+    watch.end();
+    home.run(["consumer", "reset", "bell", "--since", "oldest"])
+        .with(0);
+    home.run(["consumer", "retry", "bell", "--exec", fails])
+        .with(1);
+    assert_eq!(
+        consumer(&home, "bell")["setAsideEvents"][0]["attempts"],
+        2,
+        "on record"
+    );
+    assert_eq!(acknowledged(&home, "bell"), "0", "the first is to come");
+}
+
+#[test]
 fn ctrl_c_ends_a_retry_with_the_command_that_it_runs() {
     let home = Home::new();
     notify(&home, 1);
@@ -259,6 +290,55 @@ fn a_newer_watch_takes_over_and_the_older_one_says_so() {
     );
     notify(&home, 1);
     assert!(newer.stdout.line(0).contains("Something"));
+}
+
+/// A watch as `bell` whose command for the first change fails until it may not, and says each time that it ran.
+fn failing(home: &Home) -> Running {
+    notify(home, 2);
+    let script = "echo $BARISTA_SEQUENCE.$BARISTA_ATTEMPT; test -e fixed";
+    let watch = home.start([
+        "watch",
+        "--consumer",
+        "bell",
+        "--since",
+        "all",
+        "--exec",
+        script,
+        "--retries",
+        "1000",
+        "--retry-pause",
+        "10ms",
+    ]);
+    watch.stdout.line(1);
+    watch
+}
+
+#[test]
+fn a_watch_that_tries_again_ends_when_a_newer_one_takes_over() {
+    let home = Home::new();
+    let older = failing(&home);
+    let newer = home.start(["watch", "--consumer", "bell", "--exec", "true"]);
+    let ended = older.end().with(6);
+    assert!(
+        ended
+            .stderr
+            .contains("a newer watch of consumer bell has begun"),
+        "{ended}"
+    );
+    until_acknowledged(&home, "bell", "2");
+    newer.signal(Signal::TERM);
+    newer.end().with(143);
+}
+
+#[test]
+fn a_reset_ends_the_repetitions_of_what_it_skips() {
+    let home = Home::new();
+    let watch = failing(&home);
+    home.run(["consumer", "reset", "bell", "--since", "1"])
+        .with(0);
+    watch.stdout.until_says("2.1\n");
+    home.run(["consumer", "delete", "bell"]).with(0);
+    watch.end().with(5);
 }
 
 #[test]

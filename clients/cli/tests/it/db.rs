@@ -23,13 +23,23 @@ fn after_a_restore_old_places_are_refused_with_the_remedy() {
     assert_eq!(restored["consumers"], serde_json::json!(["bell"]));
     assert_eq!(restored["idsContinue"], true);
     home.run(["daemon", "start"]).with(0);
+    // Nobody need watch to learn of it.
+    let doctor = home.run(["doctor"]).with(0).stdout;
+    assert!(
+        doctor.contains("consumer bell is from before a restored backup"),
+        "{doctor}"
+    );
+    let page = home.run(["status", "--metrics"]).with(0).stdout;
+    let holds = "barista_consumer_holds_journal{consumer=\"bell\"} 0";
+    assert!(page.contains(holds), "{page}");
     let after = home.status()["info"]["epoch"].clone();
     assert_ne!(after, before);
     assert_eq!(after, restored["epoch"]);
     let refused = home.run(["watch", "--consumer", "bell"]);
     assert_eq!(refused.code(), 6, "{refused}");
     assert!(
-        refused.stderr.contains("next: barista consumer reset bell"),
+        refused.stderr.contains("next: barista consumer reset bell")
+            && refused.stderr.contains("a backup was restored"),
         "{refused}"
     );
     home.run(["consumer", "reset", "bell", "--since", "now"])
@@ -37,6 +47,39 @@ fn after_a_restore_old_places_are_refused_with_the_remedy() {
     let ids = home.run(["inbox", "--all", "--json"]).with(0).json();
     let notifications = ids["notifications"].as_array().map_or(0, Vec::len);
     assert_eq!(notifications, 1, "{ids}");
+}
+
+#[test]
+fn a_restore_into_a_new_directory_keeps_nothing_of_what_was_not_there() {
+    let home = Home::new();
+    home.run(["notify", "kept"]).with(0);
+    let file = backup(&home);
+    let elsewhere = home.path().join("elsewhere");
+    let place = elsewhere.to_str().expect("UTF-8");
+    let restored = home
+        .run([
+            "--data-dir",
+            place,
+            "db",
+            "restore",
+            "--yes",
+            "--json",
+            &file,
+        ])
+        .with(0)
+        .json();
+    assert_eq!(restored["replaced"], serde_json::Value::Null);
+    assert_eq!(restored["idsContinue"], true);
+    let entries = std::fs::read_dir(&elsewhere).expect("a directory");
+    let names: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").file_name())
+        .filter(|name| name.to_string_lossy().starts_with("replaced-"))
+        .collect();
+    assert_eq!(names, [""; 0]);
+    // What to type next is meant for the directory that was named.
+    let refused = home.run(["--data-dir", place, "--no-autostart", "inbox"]);
+    let next = format!("next: barista --data-dir {place} daemon start");
+    assert!(refused.with(69).stderr.contains(&next), "{next}");
 }
 
 #[test]

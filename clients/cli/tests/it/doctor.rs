@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::fs::{FlockOperation, fcntl_lock};
 use serde_json::Value;
 
 use crate::home::Home;
@@ -384,6 +385,32 @@ fn who_keeps_the_database_locked_is_named_and_reads_go_on() {
     drop(input);
     holder.wait().expect("its end");
     writer.end().with(0);
+}
+
+/// As SQLite does with `PRAGMA locking_mode = EXCLUSIVE`, for which it needs no shared memory.
+#[test]
+fn who_has_the_database_to_itself_is_named_and_nothing_is_restored_over_it() {
+    let home = used_home();
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let backup = home.run(["db", "backup", "--json"]).with(0).json();
+    let backup = backup["path"].as_str().expect("a path").to_owned();
+    home.run(["daemon", "stop"]).with(0);
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(database(&home))
+        .expect("a database");
+    fcntl_lock(&file, FlockOperation::LockExclusive).expect("a lock");
+    let process = format!("(process {})", std::process::id());
+    let looked = home.run(["doctor", "--json"]).with(0);
+    let named = format!("{process} has notifications.db to itself");
+    expect(&looked, "warning", "lock", &named);
+    let refused = home.run(["db", "restore", "--yes", &backup]).with(1);
+    assert!(refused.stderr.contains("is in use by"), "{refused}");
+    drop(file);
+    home.run(["db", "restore", "--yes", &backup]).with(0);
 }
 
 #[test]

@@ -194,10 +194,27 @@ impl ConsumerWatch {
     ///
     /// As of [`ConsumerWatch::acknowledge`].
     pub async fn flush(&mut self) -> Result<(), Error> {
-        let through = self.place.done;
-        if through <= self.place.acknowledged {
+        if self.place.done <= self.place.acknowledged {
             return Ok(());
         }
+        self.tell().await
+    }
+
+    /// Whether what was handed out is still this watch's business, as the daemon says when it is back, should it be away. Whoever tries
+    /// one thing for long asks before each attempt. `false`: the consumer was reset, and the watch begins anew. Acknowledges what is done, too.
+    ///
+    /// # Errors
+    ///
+    /// As of [`ConsumerWatch::acknowledge`]; `CONSUMER_TAKEN_OVER`.
+    pub async fn is_current(&mut self) -> Result<bool, Error> {
+        self.tell().await?;
+        // A watch that begins anew does not know its place yet.
+        Ok(!self.place.epoch.is_empty())
+    }
+
+    /// Tells the daemon up to where everything is done, whether it knows that already or not.
+    async fn tell(&mut self) -> Result<(), Error> {
+        let through = self.place.done;
         let request = AcknowledgeConsumerRequest {
             name: self.request.consumer.clone(),
             through: Some(self.place.cursor(through)),

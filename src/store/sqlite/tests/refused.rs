@@ -2,6 +2,36 @@
 
 use super::*;
 
+/// How long something may take that should happen at once; it only ends a test that would hang.
+const HANG: Duration = Duration::from_secs(60);
+
+/// Creates until that works again.
+async fn until_taken(bench: &Bench, title: &str) {
+    let taken = async {
+        while bench.create(title).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(HANG, taken)
+        .await
+        .expect("writes are taken again");
+}
+
+/// Creates until that is refused, and returns why.
+async fn until_refused(bench: &Bench) -> Error {
+    let refused = async {
+        loop {
+            match bench.create("into the void").await {
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) => break error,
+            }
+        }
+    };
+    tokio::time::timeout(HANG, refused)
+        .await
+        .expect("writes are refused")
+}
+
 #[tokio::test]
 async fn a_write_behind_a_foreign_lock_fails_at_its_deadline_and_succeeds_when_the_lock_is_gone() {
     let bench = Bench::open();
@@ -68,11 +98,10 @@ async fn a_nearly_full_disk_refuses_writes_and_goes_on_reading() {
     );
     assert_eq!(bench.store.count_open(10).await.expect("a count"), 1);
     bench.disk.store(u64::MAX, Ordering::SeqCst);
-    while bench.create("space again").await.is_err() {
-        tokio::task::yield_now().await;
-    }
+    until_taken(&bench, "space again").await;
 }
 
+/// Fails when `look_around` does not ask whether the files are still there, or does not take writes again once they are back.
 #[tokio::test]
 async fn a_moved_file_stops_writes_until_it_is_back() {
     for file in [
@@ -87,20 +116,13 @@ async fn a_moved_file_stops_writes_until_it_is_back() {
             bench.directory.path().join("away"),
         );
         std::fs::rename(&here, &away).expect("a move");
-        let refused = loop {
-            match bench.create("into the void").await {
-                Ok(_) => tokio::task::yield_now().await,
-                Err(error) => break error,
-            }
-        };
+        let refused = until_refused(&bench).await;
         let name = here.display().to_string();
         assert!(
             matches!(&refused, Error::DatabaseUnavailable { reason } if reason.contains(&name)),
             "{refused:?}"
         );
         std::fs::rename(&away, &here).expect("a move back");
-        while bench.create("after").await.is_err() {
-            tokio::task::yield_now().await;
-        }
+        until_taken(&bench, "after").await;
     }
 }
