@@ -3,8 +3,9 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "barista/admin/v1/admin_service.proto",
+    "barista/analytics/v1/analytics_service.proto",
     "barista/consumer/v1/consumer_service.proto",
     "barista/error/v1/error_reason.proto",
     "barista/notification/v1/notification_service.proto",

@@ -17,6 +17,7 @@ use crate::config::{self, Config, ConfigError, Content};
 use crate::connection::{self, Door, Incoming};
 use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
 use crate::domain::admin::{WalLock, WalLockKind};
+use crate::domain::analytics::Analytics;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::consumer::LagLimits;
 use crate::domain::consumer::store::ConsumerStore;
@@ -272,6 +273,7 @@ impl Daemon<'_> {
         let services = Services {
             notifications,
             traces: self.traces(),
+            analytics: self.analytics(),
             retention,
             backups: Arc::clone(&databases) as _,
             consumers: self.consumers(),
@@ -399,6 +401,11 @@ impl Daemon<'_> {
             content,
             Arc::default(),
         ))
+    }
+
+    fn analytics(&self) -> Arc<Analytics> {
+        let store = Arc::clone(&self.telemetry) as _;
+        Arc::new(Analytics::new(store, Arc::new(SystemClock)))
     }
 
     fn lag_limits(&self) -> LagLimits {

@@ -3,8 +3,9 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "barista/admin/v1/admin_service.proto",
+    "barista/analytics/v1/analytics_service.proto",
     "barista/consumer/v1/consumer_service.proto",
     "barista/error/v1/error_reason.proto",
     "barista/notification/v1/notification_service.proto",
@@ -32,7 +33,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut servers = tonic_prost_build::configure()
         .build_client(false)
         .out_dir(servers);
-    for area in ["admin", "consumer", "error", "notification", "trace"] {
+    for area in [
+        "admin",
+        "analytics",
+        "consumer",
+        "error",
+        "notification",
+        "trace",
+    ] {
         servers = servers.extern_path(
             format!(".barista.{area}.v1"),
             format!("::barista_client::pb::{area}::v1"),

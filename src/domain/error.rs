@@ -174,6 +174,14 @@ pub enum Error {
         /// How many notifications a snapshot may hold.
         limit: usize,
     },
+    /// An answer would take reading more observations one by one than may be.
+    #[error(
+        "the answer takes reading more than {limit} observations one by one; ask about a shorter time, or group by what the sums by the hour know: model, provider, agent, project"
+    )]
+    QuestionTooBroad {
+        /// How many may be read.
+        limit: usize,
+    },
     /// The daemon is stopping.
     #[error("the daemon is stopping; call again")]
     ShuttingDown,

@@ -1,6 +1,7 @@
 //! What is true whatever the wire and the disk: types, rules, and one store trait for each area. No I/O.
 
 pub mod admin;
+pub mod analytics;
 pub mod authority;
 pub mod backup;
 pub mod change;

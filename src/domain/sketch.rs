@@ -83,6 +83,55 @@ impl Sketch {
     }
 }
 
+/// A distribution that grows fast: one place for each bucket between the lowest and the highest.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    first: usize,
+    counts: Vec<i64>,
+}
+
+impl Tally {
+    /// Adds a value, where there is one.
+    pub fn record(&mut self, value: Option<u64>) {
+        if let Some(value) = value {
+            self.add(bucket(value), 1);
+        }
+    }
+
+    /// Adds `count` values to a bucket.
+    pub fn add(&mut self, bucket: u16, count: i64) {
+        let bucket = usize::from(bucket);
+        if self.counts.is_empty() {
+            self.first = bucket;
+        } else if bucket < self.first {
+            let missing = self.first - bucket;
+            self.counts.splice(0..0, std::iter::repeat_n(0, missing));
+            self.first = bucket;
+        }
+        let place = bucket - self.first;
+        if place >= self.counts.len() {
+            self.counts.resize(place + 1, 0);
+        }
+        self.counts[place] += count;
+    }
+
+    /// Adds whole buckets.
+    pub fn extend(&mut self, buckets: impl IntoIterator<Item = (u16, i64)>) {
+        for (bucket, count) in buckets {
+            self.add(bucket, count);
+        }
+    }
+
+    /// The same as a sketch.
+    #[must_use]
+    pub fn sketch(&self) -> Sketch {
+        let places = (self.first..).zip(&self.counts);
+        Sketch::from_buckets(
+            places.filter_map(|(bucket, count)| Some((u16::try_from(bucket).ok()?, *count))),
+        )
+    }
+}
+
 /// The bucket of `value`: its first bits, counted on through all powers of two.
 fn bucket(value: u64) -> u16 {
     let shift = (u64::BITS - value.leading_zeros()).saturating_sub(BITS + 1);
@@ -125,6 +174,17 @@ mod tests {
             let exact = values[rank - 1];
             let told = sketch.quantile(per_mille).expect("a value");
             prop_assert!(told.abs_diff(exact) * 1_000 <= exact * 8, "{told} for {exact}");
+        }
+
+        #[test]
+        fn a_tally_is_the_sketch_of_the_same_values(values in prop::collection::vec(any::<u64>(), 0..50)) {
+            let mut tally = Tally::default();
+            values.iter().for_each(|value| tally.record(Some(*value)));
+            tally.record(None);
+            tally.extend(of(&values).buckets());
+            let mut twice = of(&values);
+            twice.add(&of(&values));
+            prop_assert_eq!(tally.sketch(), twice);
         }
 
         #[test]

@@ -140,6 +140,39 @@ const METHODS: &[(&str, Access)] = &[
         "/barista.notification.v1.NotificationService/WatchNotifications",
         Access::Own,
     ),
+    // What everybody has done, and what it cost.
+    (
+        "/barista.analytics.v1.AnalyticsService/GetUsage",
+        Access::Denied,
+    ),
+    (
+        "/barista.analytics.v1.AnalyticsService/GetLatency",
+        Access::Denied,
+    ),
+    (
+        "/barista.analytics.v1.AnalyticsService/CompareModels",
+        Access::Denied,
+    ),
+    (
+        "/barista.analytics.v1.AnalyticsService/GetErrors",
+        Access::Denied,
+    ),
+    (
+        "/barista.analytics.v1.AnalyticsService/ListExpensiveObservations",
+        Access::Denied,
+    ),
+    (
+        "/barista.analytics.v1.AnalyticsService/GetHeatmap",
+        Access::Denied,
+    ),
+    (
+        "/barista.analytics.v1.AnalyticsService/ListUnknownModels",
+        Access::Denied,
+    ),
+    (
+        "/barista.analytics.v1.AnalyticsService/GetIngestion",
+        Access::Denied,
+    ),
     // What an agent does is its own to tell. What others have done is not its own to read, and ids of traces can be guessed.
     (
         "/barista.trace.v1.TraceService/RecordObservations",

@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod agent;
+mod analytics;
 mod authority;
 mod body;
 mod consumer;

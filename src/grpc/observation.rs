@@ -210,11 +210,11 @@ pub(super) fn to_result(result: Result<Recorded>) -> Result<pb::RecordResult> {
     Ok(rendered)
 }
 
-fn count(count: u64) -> i64 {
+pub(super) fn count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn to_tokens(tokens: &Tokens) -> pb::Tokens {
+pub(super) fn to_tokens(tokens: &Tokens) -> pb::Tokens {
     pb::Tokens {
         input: count(tokens.input),
         cache_read: count(tokens.cache_read),

@@ -67,6 +67,20 @@ pub mod trace {
     }
 }
 
+/// `barista.analytics`.
+pub mod analytics {
+    /// `barista.analytics.v1`.
+    #[expect(
+        unused_qualifications,
+        clippy::allow_attributes,
+        clippy::too_many_lines,
+        reason = "generated; its documentation is in proto/"
+    )]
+    pub mod v1 {
+        tonic::include_proto!("barista.analytics.v1");
+    }
+}
+
 /// `opentelemetry.proto`: the OpenTelemetry protocol.
 pub mod opentelemetry {
     /// `opentelemetry.proto`.

@@ -22,6 +22,7 @@ use super::layer::{AgentDoor, BorderLayer, Exports};
 use super::metrics::Metrics;
 use super::pb::DESCRIPTOR_SET;
 use super::pb::admin::v1::admin_service_server::{self, AdminServiceServer};
+use super::pb::analytics::v1::analytics_service_server::{self, AnalyticsServiceServer};
 use super::pb::consumer::v1::consumer_service_server::{self, ConsumerServiceServer};
 use super::pb::notification::v1::notification_service_server::{self, NotificationServiceServer};
 use super::pb::opentelemetry::proto::collector::logs::v1::logs_service_server::{
@@ -35,9 +36,10 @@ use super::pb::opentelemetry::proto::collector::trace::v1::trace_service_server:
 };
 use super::pb::trace::v1::trace_service_server::{self, TraceServiceServer};
 use super::sever::Severable;
-use super::{consumer, notification, otlp, trace};
+use super::{analytics, consumer, notification, otlp, trace};
 use crate::connection::ConnectInfo;
 use crate::domain::admin::StoreAdmin;
+use crate::domain::analytics::Analytics;
 use crate::domain::backup::BackupStore;
 use crate::domain::consumers::Consumers;
 use crate::domain::notifications::Notifications;
@@ -110,6 +112,8 @@ pub struct Services {
     pub consumers: Arc<Consumers>,
     /// What agents do and what it costs.
     pub traces: Arc<Traces>,
+    /// What that adds up to.
+    pub analytics: Arc<Analytics>,
     /// What is no longer kept.
     pub retention: Arc<Retention>,
     /// The store, as something that can be copied.
@@ -231,6 +235,9 @@ fn routes(
         consumers: services.consumers,
         tasks: tasks.clone(),
     };
+    let analytics = analytics::Handler {
+        analytics: services.analytics,
+    };
     let admin = admin::Handler {
         store: services.admin,
         notifications: services.notifications,
@@ -253,6 +260,11 @@ fn routes(
     )
     .add_service(
         TraceServiceServer::new(traces)
+            .max_decoding_message_size(limits.request_bytes)
+            .max_encoding_message_size(limits.response_bytes),
+    )
+    .add_service(
+        AnalyticsServiceServer::new(analytics)
             .max_decoding_message_size(limits.request_bytes)
             .max_encoding_message_size(limits.response_bytes),
     )
@@ -325,6 +337,7 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
         notification_service_server::SERVICE_NAME,
         consumer_service_server::SERVICE_NAME,
         trace_service_server::SERVICE_NAME,
+        analytics_service_server::SERVICE_NAME,
         admin_service_server::SERVICE_NAME,
         export_trace_server::SERVICE_NAME,
         logs_service_server::SERVICE_NAME,

@@ -86,6 +86,7 @@ fn classify(error: &Error) -> (Code, ErrorReason) {
         Error::SetAsideFull { .. } => (Code::FailedPrecondition, Reason::SetAsideFull),
         Error::SetAsideEventNotFound { .. } => (Code::NotFound, Reason::SetAsideEventNotFound),
         Error::SnapshotTooLarge { .. } => (Code::FailedPrecondition, Reason::SnapshotTooLarge),
+        Error::QuestionTooBroad { .. } => (Code::FailedPrecondition, Reason::QuestionTooBroad),
         Error::ShuttingDown => (Code::Unavailable, Reason::ShuttingDown),
         Error::DatabaseBusy { .. } => (Code::Unavailable, Reason::DatabaseBusy),
         Error::QueueFull { .. } => (Code::ResourceExhausted, Reason::QueueFull),
@@ -151,7 +152,9 @@ fn metadata(error: &Error) -> Metadata {
             ("consumer", cut(name, MAX_VALUE)),
             ("sequence", sequence.to_string()),
         ],
-        Error::SnapshotTooLarge { limit } => vec![("limit", limit.to_string())],
+        Error::SnapshotTooLarge { limit } | Error::QuestionTooBroad { limit } => {
+            vec![("limit", limit.to_string())]
+        }
         Error::Internal(text) => vec![logged(text)],
         Error::InvalidField { .. }
         | Error::ShuttingDown

@@ -21,6 +21,7 @@ use super::metrics::Metrics;
 use super::server::{Limits, ServeError, Services, serve};
 use crate::connection::{self, Door, Incoming};
 use crate::data_dir::{self, DataDir};
+use crate::domain::analytics::Analytics;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::consumer::LagLimits;
 use crate::domain::consumers::Consumers;
@@ -60,6 +61,7 @@ pub(super) struct Shelf {
     pub(super) consumers: Arc<Consumers>,
     pub(super) store: Arc<SqliteStore>,
     pub(super) traces: Arc<Traces>,
+    pub(super) analytics: Arc<Analytics>,
     pub(super) retention: Arc<Retention>,
     pub(super) stop: CancellationToken,
     dir: TempDir,
@@ -102,8 +104,10 @@ impl Shelf {
             path: telemetry,
             ..options.clone()
         });
+        let telemetry = Arc::new(telemetry);
+        let analytics = Analytics::new(Arc::clone(&telemetry) as _, Arc::new(Frozen));
         let traces = Traces::new(
-            Arc::new(telemetry),
+            telemetry,
             Arc::new(Frozen),
             ContentPolicy::Off,
             Arc::default(),
@@ -127,6 +131,7 @@ impl Shelf {
             notifications,
             consumers: Arc::new(consumers),
             traces: Arc::new(traces),
+            analytics: Arc::new(analytics),
             retention: Arc::new(retention),
             store,
             stop,
@@ -140,6 +145,7 @@ impl Shelf {
             notifications: Arc::clone(&self.notifications),
             consumers: Arc::clone(&self.consumers),
             traces: Arc::clone(&self.traces),
+            analytics: Arc::clone(&self.analytics),
             retention: Arc::clone(&self.retention),
             backups: Arc::clone(&self.store) as _,
             admin: Arc::clone(&self.store) as _,

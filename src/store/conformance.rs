@@ -1,5 +1,6 @@
 //! What every store must do, whatever keeps its data. Each back end runs all of this on a fresh store.
 
+pub(crate) mod analytics;
 pub(crate) mod consumer;
 mod journal;
 mod list;

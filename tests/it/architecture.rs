@@ -31,6 +31,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "telemetry/0001_observations.sql",
         "f7299d5fac268931bd7881f696852e9d4a666b6add75dcef5f7199f860353461",
     ),
+    (
+        "telemetry/0002_expensive.sql",
+        "c580edd7d2921e407f6e591ff36fdb35e374604ea2387188ebb49bb60acf8f1d",
+    ),
 ];
 
 fn root() -> &'static Path {

@@ -173,6 +173,7 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
     try_consumers(&daemon, &mut check).await;
     try_traces(&daemon, &mut check).await;
     crate::otlp::try_exports(&daemon, &mut check).await;
+    try_analytics(&daemon, &mut check).await;
     assert_eq!(tried, methods(), "every method must be tried here");
 }
 
@@ -259,6 +260,34 @@ async fn try_traces(daemon: &TestDaemon, check: &mut impl FnMut(&str)) {
     let mut watch = client.watch_observations(oldest);
     soon(watch.next()).await.expect("an event");
     check("WatchObservations");
+}
+
+/// Makes each call of `AnalyticsService`, with a `check` after it.
+async fn try_analytics(daemon: &TestDaemon, check: &mut impl FnMut(&str)) {
+    let client = daemon.client();
+    let answer = soon(client.get_usage(Default::default())).await;
+    answer.expect("an answer");
+    check("GetUsage");
+    let answer = soon(client.get_latency(Default::default())).await;
+    answer.expect("an answer");
+    check("GetLatency");
+    let answer = soon(client.compare_models(Default::default())).await;
+    answer.expect("an answer");
+    check("CompareModels");
+    let answer = soon(client.get_errors(Default::default())).await;
+    answer.expect("an answer");
+    check("GetErrors");
+    let answer = soon(client.list_expensive_observations(Default::default())).await;
+    answer.expect("an answer");
+    check("ListExpensiveObservations");
+    let answer = soon(client.get_heatmap(Default::default())).await;
+    answer.expect("an answer");
+    check("GetHeatmap");
+    let answer = soon(client.list_unknown_models(Default::default())).await;
+    answer.expect("an answer");
+    check("ListUnknownModels");
+    soon(client.get_ingestion()).await.expect("an answer");
+    check("GetIngestion");
 }
 
 /// All methods of the API.

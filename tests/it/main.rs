@@ -4,6 +4,7 @@
 mod support;
 
 mod agent;
+mod analytics;
 mod architecture;
 mod backup;
 mod concurrency;

@@ -73,6 +73,7 @@ async fn dispatch(app: &App, command: Command) -> Result<Exit> {
         Command::Wait(wait) => Box::pin(wait.run(app)).await,
         Command::Watch(watch) => Box::pin(watch.run(app)).await,
         Command::Consumer(consumer) => Box::pin(consumer.run(app)).await,
+        Command::Stats(stats) => Box::pin(stats.run(app)).await,
         Command::Status(status) => Box::pin(status.run(app)).await,
         Command::Doctor(doctor) => Box::pin(doctor.run(app)).await,
         Command::Daemon(daemon) => Box::pin(daemon.run(app)).await,

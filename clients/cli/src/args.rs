@@ -67,6 +67,7 @@ pub(crate) enum Command {
     Watch(cmd::watch::Watch),
     #[command(subcommand)]
     Consumer(cmd::consumer::Consumer),
+    Stats(cmd::stats::Stats),
     Status(cmd::status::Status),
     Doctor(cmd::doctor::Doctor),
     #[command(subcommand)]

@@ -212,7 +212,8 @@ fn exit_of_reason(reason: ErrorReason) -> Exit {
         ErrorReason::InvalidField
         | ErrorReason::ResponseNotAllowed
         | ErrorReason::MessageTooLarge
-        | ErrorReason::SnapshotTooLarge => Exit::Usage,
+        | ErrorReason::SnapshotTooLarge
+        | ErrorReason::QuestionTooBroad => Exit::Usage,
         ErrorReason::PeerNotPermitted | ErrorReason::AgentNotAllowed => Exit::NotPermitted,
         ErrorReason::NotificationNotFound
         | ErrorReason::ObservationNotFound

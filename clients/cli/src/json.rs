@@ -33,6 +33,14 @@ named! {
     pb::notification::v1::ListNotificationsResponse => "barista.notification.v1.ListNotificationsResponse",
     pb::consumer::v1::Consumer => "barista.consumer.v1.Consumer",
     pb::consumer::v1::SetAsideEvent => "barista.consumer.v1.SetAsideEvent",
+    pb::analytics::v1::GetUsageResponse => "barista.analytics.v1.GetUsageResponse",
+    pb::analytics::v1::GetLatencyResponse => "barista.analytics.v1.GetLatencyResponse",
+    pb::analytics::v1::CompareModelsResponse => "barista.analytics.v1.CompareModelsResponse",
+    pb::analytics::v1::GetErrorsResponse => "barista.analytics.v1.GetErrorsResponse",
+    pb::analytics::v1::ListExpensiveObservationsResponse => "barista.analytics.v1.ListExpensiveObservationsResponse",
+    pb::analytics::v1::GetHeatmapResponse => "barista.analytics.v1.GetHeatmapResponse",
+    pb::analytics::v1::ListUnknownModelsResponse => "barista.analytics.v1.ListUnknownModelsResponse",
+    pb::analytics::v1::GetIngestionResponse => "barista.analytics.v1.GetIngestionResponse",
     pb::admin::v1::Backup => "barista.admin.v1.Backup",
     pb::admin::v1::RetentionReport => "barista.admin.v1.RetentionReport",
     pb::admin::v1::ServerInfo => "barista.admin.v1.ServerInfo",
@@ -86,6 +94,15 @@ mod tests {
         assert!(value(&consumer::SetAsideEvent::default()).is_ok());
         assert!(value(&notification::NotificationEvent::default()).is_ok());
         assert!(value(&notification::ListNotificationsResponse::default()).is_ok());
+        use pb::analytics::v1 as analytics;
+        assert!(value(&analytics::GetUsageResponse::default()).is_ok());
+        assert!(value(&analytics::GetLatencyResponse::default()).is_ok());
+        assert!(value(&analytics::CompareModelsResponse::default()).is_ok());
+        assert!(value(&analytics::GetErrorsResponse::default()).is_ok());
+        assert!(value(&analytics::ListExpensiveObservationsResponse::default()).is_ok());
+        assert!(value(&analytics::GetHeatmapResponse::default()).is_ok());
+        assert!(value(&analytics::ListUnknownModelsResponse::default()).is_ok());
+        assert!(value(&analytics::GetIngestionResponse::default()).is_ok());
         assert!(value(&admin::ServerInfo::default()).is_ok());
         assert!(value(&admin::ServerStatus::default()).is_ok());
     }

@@ -110,6 +110,20 @@ impl Output {
             .map_err(Failure::stdout)
     }
 
+    /// Writes comma-separated values, made safe where they would reach a terminal.
+    pub(crate) fn csv(&self, values: &str) -> Result<()> {
+        let mut stdout = io::stdout().lock();
+        let safe = if stdout.is_terminal() {
+            text::block(values)
+        } else {
+            values.to_owned()
+        };
+        stdout
+            .write_all(safe.as_bytes())
+            .and_then(|()| stdout.flush())
+            .map_err(Failure::stdout)
+    }
+
     /// Writes a message as one line of JSON.
     pub(crate) fn message<M: Named>(&self, message: &M) -> Result<()> {
         self.json_value(&json::value(message)?)

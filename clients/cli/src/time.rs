@@ -65,6 +65,27 @@ impl Clock {
         time.strftime(format).to_string()
     }
 
+    /// Date, hour and minute in the reader's zone.
+    pub(crate) fn minute(&self, time: Option<&prost_types::Timestamp>) -> String {
+        let time = time.and_then(convert);
+        time.map_or_else(
+            || "-".to_owned(),
+            |time| {
+                let time = time.to_zoned(self.zone.clone());
+                time.strftime("%a %Y-%m-%d %H:%M").to_string()
+            },
+        )
+    }
+
+    /// The time for programs, with the offset of the reader's zone; empty where it is unknown.
+    pub(crate) fn rfc3339(&self, time: Option<&prost_types::Timestamp>) -> String {
+        let time = time.and_then(convert);
+        time.map_or_else(String::new, |time| {
+            let offset = self.zone.to_offset(time);
+            time.display_with_offset(offset).to_string()
+        })
+    }
+
     /// The time of day of the call itself.
     pub(crate) fn present(&self) -> String {
         let now = self.now.to_zoned(self.zone.clone());

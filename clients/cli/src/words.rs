@@ -1,8 +1,10 @@
 //! The words of the vocabulary: what is typed, what is shown, and what the API calls it.
 
+use barista_client::pb::analytics::v1::{BucketSize, Dimension};
 use barista_client::pb::notification::v1::{
     ChangeKind, Notification, NotificationState, NotificationType, Priority,
 };
+use barista_client::pb::trace::v1::ObservationKind;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::text;
@@ -72,6 +74,54 @@ const KINDS: Words<ChangeKind> = &[
     ("updated", ChangeKind::Updated),
     ("deleted", ChangeKind::Deleted),
 ];
+
+/// What usage can be grouped by.
+pub(crate) const DIMENSIONS: Words<Dimension> = &[
+    ("model", Dimension::Model),
+    ("provider", Dimension::Provider),
+    ("agent", Dimension::Agent),
+    ("project", Dimension::Project),
+    ("session", Dimension::Session),
+    ("user", Dimension::User),
+    ("prompt", Dimension::Prompt),
+];
+
+/// How long the buckets of a chart are.
+pub(crate) const BUCKETS: Words<BucketSize> = &[
+    ("hour", BucketSize::Hour),
+    ("day", BucketSize::Day),
+    ("week", BucketSize::Week),
+    ("month", BucketSize::Month),
+    ("none", BucketSize::Unspecified),
+];
+
+const OBSERVATIONS: Words<ObservationKind> = &[
+    ("generation", ObservationKind::Generation),
+    ("span", ObservationKind::Span),
+    ("event", ObservationKind::Event),
+    ("agent", ObservationKind::Agent),
+    ("tool", ObservationKind::Tool),
+    ("chain", ObservationKind::Chain),
+    ("retriever", ObservationKind::Retriever),
+    ("evaluator", ObservationKind::Evaluator),
+    ("embedding", ObservationKind::Embedding),
+    ("guardrail", ObservationKind::Guardrail),
+];
+
+/// The word for what is grouped by.
+pub(crate) fn dimension(dimension: Dimension) -> &'static str {
+    name(DIMENSIONS, dimension)
+}
+
+/// The word for a kind of observation.
+pub(crate) fn observation_kind(kind: ObservationKind) -> &'static str {
+    name(OBSERVATIONS, kind)
+}
+
+fn name<T: Copy + PartialEq>(words: Words<T>, value: T) -> &'static str {
+    let found = words.iter().find(|(_, other)| *other == value);
+    found.map_or(OTHER, |(word, _)| word)
+}
 
 /// Reads one of `words` from the command line.
 pub(crate) fn parser<T>(words: Words<T>) -> impl TypedValueParser<Value = T>

@@ -61,6 +61,7 @@
 pub mod pb;
 
 mod admin;
+mod analytics;
 mod autostart;
 mod backoff;
 mod client;

@@ -54,6 +54,19 @@ pub mod trace {
     }
 }
 
+/// Packages `barista.analytics.*`: questions about usage, cost, latency and errors.
+pub mod analytics {
+    /// Package `barista.analytics.v1`.
+    pub mod v1 {
+        #![expect(
+            unused_qualifications,
+            clippy::disallowed_methods,
+            reason = "the generator writes full paths, and makes a Status of an error of the transport"
+        )]
+        tonic::include_proto!("barista.analytics.v1");
+    }
+}
+
 /// Packages `barista.error.*`: the reasons that errors carry.
 pub mod error {
     /// Package `barista.error.v1`.

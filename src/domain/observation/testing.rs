@@ -154,6 +154,10 @@ pub(crate) fn any_report() -> impl Strategy<Value = Report> {
             draft.labels.provider = names.2;
             draft.labels.agent = names.3;
             draft.labels.user = names.4;
+            // Where they are there, other words than those of other names.
+            draft.labels.project = draft.labels.agent.replace("robin", "barista");
+            draft.labels.session = draft.labels.user.replace('u', "s-1");
+            draft.labels.prompt_name = draft.labels.name.replace("plan", "planner");
             (
                 draft.tokens,
                 draft.provided_cost,

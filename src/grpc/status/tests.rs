@@ -53,6 +53,7 @@ fn all_errors() -> Vec<Error> {
             bounds: bounds(),
         },
         Error::SnapshotTooLarge { limit: 10 },
+        Error::QuestionTooBroad { limit: 10 },
         Error::ShuttingDown,
         Error::DatabaseBusy {
             retry_after: second,
@@ -99,6 +100,7 @@ fn all_errors() -> Vec<Error> {
             | Error::BackupRunning
             | Error::BackupFailed { .. }
             | Error::SnapshotTooLarge { .. }
+            | Error::QuestionTooBroad { .. }
             | Error::ShuttingDown
             | Error::DatabaseBusy { .. }
             | Error::QueueFull { .. }
@@ -185,6 +187,7 @@ fn documented_code(reason: &str) -> Code {
         "NOTIFICATION_CLOSED"
         | "UNKNOWN_CURSOR"
         | "SNAPSHOT_TOO_LARGE"
+        | "QUESTION_TOO_BROAD"
         | "SET_ASIDE_FULL"
         | "BACKUP_RUNNING"
         | "BACKUP_FAILED" => Code::FailedPrecondition,

@@ -1,5 +1,6 @@
 //! Telemetry in a SQLite file of its own, which is opened when it is first needed: who records nothing pays nothing for it.
 
+mod analytics;
 mod forget;
 mod hourly;
 mod legacy;
@@ -28,6 +29,7 @@ use super::store::Options;
 use crate::domain::admin::{
     CheckpointMode, CheckpointOutcome, DatabaseStatus, IntegrityCheck, IntegrityReport,
 };
+use crate::domain::analytics::store::{AnalyticsStore, ExpensiveQuery, Ingestion, Sum, SumsQuery};
 use crate::domain::backup::{Backup, BackupProgress, BackupRequest};
 use crate::domain::change::JournalBounds;
 use crate::domain::error::{Error, Result};
@@ -53,7 +55,10 @@ const PACKED_APART: usize = 64 * 1024;
 pub(super) static TELEMETRY: Contents = Contents {
     file: TELEMETRY_FILE,
     thread: "sqlite-traces",
-    migrations: &[include_str!("migrations/telemetry/0001_observations.sql")],
+    migrations: &[
+        include_str!("migrations/telemetry/0001_observations.sql"),
+        include_str!("migrations/telemetry/0002_expensive.sql"),
+    ],
     records: "telemetry_observations",
     journal: "telemetry_changes",
     telltale: "telemetry_observations_span",
@@ -310,5 +315,37 @@ impl TelemetryStore for SqliteTelemetry {
 
     fn is_used(&self) -> bool {
         self.exists()
+    }
+}
+
+#[async_trait]
+impl AnalyticsStore for SqliteTelemetry {
+    async fn sums(&self, query: SumsQuery) -> Result<Vec<Sum>> {
+        // Who asks before anything was recorded makes no file.
+        if !self.exists() {
+            return Ok(Vec::new());
+        }
+        self.read(move |connection| analytics::sums(connection, &query))
+            .await
+    }
+
+    async fn expensive(&self, query: ExpensiveQuery) -> Result<Vec<Observation>> {
+        if !self.exists() {
+            return Ok(Vec::new());
+        }
+        self.read(move |connection| analytics::expensive(connection, &query))
+            .await
+    }
+
+    async fn ingestion(&self) -> Result<Ingestion> {
+        if !self.exists() {
+            return Ok(Ingestion {
+                newest: None,
+                oldest: None,
+                head: 0,
+            });
+        }
+        self.read(move |connection| Ok(analytics::ingestion(connection)?))
+            .await
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod respond;
 pub(crate) mod run;
 pub(crate) mod service;
 pub(crate) mod show;
+pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod version;
 pub(crate) mod wait;

@@ -24,6 +24,7 @@ mod run;
 mod service;
 mod signals;
 mod start;
+mod stats;
 mod terminal;
 mod transcript;
 mod watch;

@@ -41,7 +41,11 @@ const REDACTIONS: [(&str, &str); 15] = [
 
 /// Types the commands of `transcripts/NAME.console` in a home of its own, and compares what comes with what stands there.
 fn session(name: &str) {
-    let home = Home::new();
+    session_in(&Home::new(), name);
+}
+
+/// The same in a home that is there already.
+fn session_in(home: &Home, name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/it/transcripts")
         .join(name)
@@ -52,7 +56,7 @@ fn session(name: &str) {
         if line.starts_with("# ") {
             actual.push_str(&format!("{line}\n"));
         } else if let Some(typed) = line.strip_prefix("$ ") {
-            actual.push_str(&format!("$ {typed}\n{}\n", answer(&home, typed)));
+            actual.push_str(&format!("$ {typed}\n{}\n", answer(home, typed)));
         }
     }
     snapbox::Assert::new()
@@ -136,6 +140,13 @@ fn the_daemon() {
 #[test]
 fn backup_and_retention() {
     session("db");
+}
+
+#[test]
+fn statistics() {
+    let home = Home::new();
+    crate::stats::record(&home);
+    session_in(&home, "stats");
 }
 
 #[test]

@@ -79,14 +79,18 @@ pub(super) fn from_sketch(sketch: &Sketch) -> Vec<u8> {
 }
 
 /// The distribution that these bytes stand for; what cannot be read is left out.
-pub(super) fn to_sketch(mut bytes: &[u8]) -> Sketch {
-    let mut buckets = Vec::new();
+pub(super) fn to_sketch(bytes: &[u8]) -> Sketch {
+    Sketch::from_buckets(buckets(bytes))
+}
+
+/// The buckets of a distribution and their counts.
+pub(super) fn buckets(mut bytes: &[u8]) -> impl Iterator<Item = (u16, i64)> {
     let mut bucket = 0_u16;
-    while let (Some(distance), Some(count)) = (take(&mut bytes), take(&mut bytes)) {
+    std::iter::from_fn(move || {
+        let (distance, count) = (take(&mut bytes)?, take(&mut bytes)?);
         bucket = bucket.saturating_add(u16::try_from(distance).unwrap_or(u16::MAX));
-        buckets.push((bucket, i64::try_from(count).unwrap_or(i64::MAX)));
-    }
-    Sketch::from_buckets(buckets)
+        Some((bucket, i64::try_from(count).unwrap_or(i64::MAX)))
+    })
 }
 
 /// Appends a number, seven bits to a byte, the lowest first.

@@ -118,6 +118,11 @@ pub(super) fn numbered_kind(number: i64) -> ObservationKind {
     ranked(number, ObservationKind::Span)
 }
 
+/// Whether the level with this number is that of a failure.
+pub(super) fn is_failed(level: i64) -> bool {
+    ranked(level, Level::Default) == Level::Error
+}
+
 fn optional<T: Into<Value>>(value: Option<T>) -> Value {
     value.map_or(Value::Null, Into::into)
 }

@@ -13,12 +13,18 @@ use rusqlite::Connection;
 use super::record::{self, Memory, Prepared};
 use super::{SqliteTelemetry, TELEMETRY, TELEMETRY_FILE, row};
 use crate::data_dir::{self, DataDir};
+use crate::domain::analytics::MAX_DIMENSIONS;
+use crate::domain::analytics::bucket::{BucketSize, bounds};
+use crate::domain::analytics::store::{Dimension, ExpensiveQuery, Selection, SumsQuery};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::notification::store::Call;
+use crate::domain::observation::ObservationKind;
 use crate::domain::observation::store::{Forget, TelemetryStore};
 use crate::domain::observation::testing::{
     any_report, at, log_of_a_call, report, span, span_of_a_call, trace,
 };
+use crate::domain::word::Vocabulary;
+use crate::store::conformance::analytics;
 use crate::store::conformance::telemetry::{self as conformance, Store};
 use crate::store::sqlite::schema;
 use crate::store::sqlite::{Options, Surroundings};
@@ -83,6 +89,81 @@ async fn conformance() {
         Arc::new(open(&directory.path().join(name)))
     };
     conformance::run(fresh).await;
+}
+
+#[tokio::test]
+async fn answers_conform() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let number = AtomicUsize::new(0);
+    let fresh = || -> analytics::Stores {
+        let name = number.fetch_add(1, Ordering::Relaxed).to_string();
+        let store = Arc::new(open(&directory.path().join(name)));
+        (Arc::clone(&store) as _, store)
+    };
+    analytics::run(fresh).await;
+}
+
+/// Any question about the time of [`any_report`], in buckets of any zone.
+fn any_question() -> impl Strategy<Value = SumsQuery> {
+    let zone = prop::sample::select(&["UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu"]);
+    let size = prop::sample::select(&[BucketSize::Whole, BucketSize::Hour, BucketSize::Day]);
+    let range = (-4_000_i64..8_000, 1_i64..9_000);
+    let by = prop::sample::subsequence(Dimension::ALL, 0..=MAX_DIMENSIONS);
+    let names = || prop::sample::select(&["", "", "opus", "robin", "anthropic", "nobody"]);
+    let kinds = prop::sample::subsequence(ObservationKind::ALL, 0..=ObservationKind::ALL.len());
+    let selection = (kinds, names(), names(), any::<bool>());
+    (zone, size, range, by, selection, any::<bool>()).prop_map(
+        |(zone, size, (start, length), group_by, (kinds, model, agent, all), distributions)| {
+            let zone = jiff::tz::TimeZone::get(zone).expect("a zone");
+            let range = at(start)..at(start + length);
+            let selection = Selection {
+                kinds,
+                model: model.to_owned(),
+                agent: agent.to_owned(),
+                ..Selection::default()
+            };
+            SumsQuery {
+                bounds: bounds(&range, size, &zone, 100).expect("few"),
+                group_by,
+                selection: if all { Selection::default() } else { selection },
+                distributions,
+                most_rows: 1_000,
+            }
+        },
+    )
+}
+
+#[test]
+fn answers_are_those_of_a_naive_computation() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let reports = prop::collection::vec(any_report(), 1..60);
+    let questions = prop::collection::vec(any_question(), 12);
+    let check = |(reports, questions): (Vec<_>, Vec<SumsQuery>)| {
+        runtime.block_on(async {
+            let Temporary {
+                store,
+                directory: _directory,
+            } = temporary();
+            let store = Arc::new(store);
+            let stores: analytics::Stores = (Arc::clone(&store) as _, store);
+            conformance::record_reports(&stores.0, reports).await;
+            for query in questions {
+                analytics::check_answer(&stores, &query).await;
+                let expensive = ExpensiveQuery {
+                    start: query.bounds[0],
+                    end: query.bounds[query.bounds.len() - 1],
+                    selection: query.selection,
+                    limit: 3,
+                    most_rows: 1_000,
+                };
+                analytics::check_expensive(&stores, &expensive).await;
+            }
+        });
+        Ok(())
+    };
+    runner(24)
+        .run(&(reports, questions), check)
+        .expect("every question");
 }
 
 /// What one step of a random history does.
