@@ -35,8 +35,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         out.join("descriptor.bin"),
         compiler.encode_file_descriptor_set(),
     )?;
+    let mut messages = tonic_prost_build::Config::new();
+    // These were written for other generators: rustdoc takes parts of them for HTML.
+    messages.disable_comments([".opentelemetry"]);
     tonic_prost_build::configure()
         .build_client(false)
-        .compile_fds(compiler.file_descriptor_set())?;
+        .compile_fds_with_config(compiler.file_descriptor_set(), messages)?;
     Ok(())
 }

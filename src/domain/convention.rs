@@ -1,6 +1,6 @@
 //! What programs call the things that they report: their spans and logs become reports of observations.
 //!
-//! Everything that differs from one convention to another is in [`table`]; the rest of this module only looks things up there. So a
+//! Everything that differs from one convention to another is in `convention/table.rs`; the rest of this module only looks things up there. So a
 //! convention that changes, as they do monthly, changes a table and a test with what the real program sends.
 
 mod content;
