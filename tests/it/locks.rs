@@ -172,8 +172,8 @@ async fn no_call_makes_the_daemon_lose_its_locks() {
     keep_and_forget(client, &mut check).await;
     try_consumers(&daemon, &mut check).await;
     try_traces(&daemon, &mut check).await;
-    crate::otlp::try_exports(&daemon, &mut check).await;
     try_analytics(&daemon, &mut check).await;
+    crate::otlp::try_exports(&daemon, &mut check).await;
     assert_eq!(tried, methods(), "every method must be tried here");
 }
 
