@@ -263,66 +263,70 @@ async fn who_asks_first_gets_zeros_and_makes_no_file() {
     assert!(!file.exists());
 }
 
+/// Asks for usage with what `change` does to a good request, which must be refused for `field`.
+async fn refused(daemon: &TestDaemon, field: &str, change: impl FnOnce(&mut GetUsageRequest)) {
+    let mut request = GetUsageRequest {
+        scope: scope(),
+        ..GetUsageRequest::default()
+    };
+    change(&mut request);
+    let refused = soon(daemon.client().get_usage(request)).await;
+    let refused = refused.expect_err(field);
+    assert_eq!(refused.reason(), ErrorReason::InvalidField, "{field}");
+    let text = refused.to_string();
+    assert!(text.contains(&format!("{field}:")), "{text}");
+}
+
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_with_its_field() {
-    let daemon = TestDaemon::start().await;
-    let reversed = Scope {
-        start_time: at(0),
-        end_time: at(0),
-        ..Scope::default()
-    };
-    let long = Scope {
-        start_time: at(-100 * 365 * 24 * HOUR),
-        ..Scope::default()
-    };
-    let nothing = Scope {
-        kinds: vec![0],
-        ..Scope::default()
-    };
-    let model = i32::from(Dimension::Model);
-    let hour = i32::from(BucketSize::Hour);
-    type Change = Box<dyn FnOnce(&mut GetUsageRequest)>;
-    let changes: [(&str, Change); 12] = [
-        (
-            "time_zone",
-            Box::new(|r| r.time_zone = "Mars/Olympus".to_owned()),
-        ),
-        (
-            "time_zone",
-            Box::new(|r| r.time_zone = "../../etc/passwd".to_owned()),
-        ),
-        (
-            "group_by",
-            Box::new(move |r| r.group_by = vec![model, model]),
-        ),
-        ("group_by[0]", Box::new(|r| r.group_by = vec![0])),
-        ("group_by[0]", Box::new(|r| r.group_by = vec![99])),
-        ("max_groups", Box::new(|r| r.max_groups = -1)),
-        ("max_groups", Box::new(|r| r.max_groups = 1_001)),
-        (
-            "max_groups",
-            Box::new(move |r| (r.max_groups, r.bucket_size) = (1_000, hour)),
-        ),
-        ("bucket_size", Box::new(|r| r.bucket_size = 99)),
-        (
-            "bucket_size",
-            Box::new(move |r| (r.scope, r.bucket_size) = (Some(long), hour)),
-        ),
-        ("scope.start_time", Box::new(|r| r.scope = Some(reversed))),
-        ("scope.kinds[0]", Box::new(|r| r.scope = Some(nothing))),
-    ];
-    for (field, change) in changes {
-        let mut request = GetUsageRequest {
-            scope: scope(),
-            ..GetUsageRequest::default()
-        };
-        change(&mut request);
-        let refused = soon(daemon.client().get_usage(request)).await;
-        let refused = refused.expect_err(field);
-        assert_eq!(refused.reason(), ErrorReason::InvalidField, "{field}");
-        assert!(
-            refused.to_string().contains(&format!("{field}:")),
-            "{refused}"
-        );
+    let daemon = &TestDaemon::start().await;
+    for zone in ["Mars/Olympus", "../../etc/passwd"] {
+        refused(daemon, "time_zone", |request| {
+            request.time_zone = zone.to_owned();
+        })
+        .await;
     }
+    let model = i32::from(Dimension::Model);
+    for (field, dimensions) in [
+        ("group_by", vec![model, model]),
+        ("group_by[0]", vec![0]),
+        ("group_by[0]", vec![99]),
+    ] {
+        refused(daemon, field, |request| request.group_by = dimensions).await;
+    }
+    for (groups, bucket) in [
+        (-1, BucketSize::Unspecified),
+        (1_001, BucketSize::Unspecified),
+        (1_000, BucketSize::Hour),
+    ] {
+        refused(daemon, "max_groups", |request| {
+            request.max_groups = groups;
+            request.bucket_size = bucket.into();
+        })
+        .await;
+    }
+    refused(daemon, "bucket_size", |request| request.bucket_size = 99).await;
+    refused(daemon, "bucket_size", |request| {
+        request.bucket_size = BucketSize::Day.into();
+        request.scope = Some(Scope {
+            start_time: at(-100 * 365 * 24 * HOUR),
+            ..Scope::default()
+        });
+    })
+    .await;
+    refused(daemon, "scope.start_time", |request| {
+        request.scope = Some(Scope {
+            start_time: at(0),
+            end_time: at(0),
+            ..Scope::default()
+        });
+    })
+    .await;
+    refused(daemon, "scope.kinds[0]", |request| {
+        request.scope = Some(Scope {
+            kinds: vec![0],
+            ..Scope::default()
+        });
+    })
+    .await;
 }

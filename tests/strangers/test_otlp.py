@@ -13,9 +13,6 @@ import grpc
 import pytest
 from daemon import LIMIT, ROOT, Daemon
 
-if sys.version_info < (3, 11):
-    pytest.skip("the SDKs need Python 3.11", allow_module_level=True)
-
 from barista_client.pb.trace.v1 import trace_pb2, trace_service_pb2
 from barista_client.pb.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from google.protobuf.json_format import ParseDict

@@ -17,9 +17,6 @@ from typing import Any
 import pytest
 from daemon import BINARIES
 
-if sys.version_info < (3, 11):
-    pytest.skip("genai-prices needs Python 3.11", allow_module_level=True)
-
 from genai_prices import Usage, types
 from genai_prices.data_snapshot import get_snapshot
 
