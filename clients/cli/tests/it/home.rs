@@ -106,8 +106,8 @@ impl Home {
     pub(crate) fn consumer(&self, name: &str) {
         let watch = self.start(["watch", "--consumer", name, "--since", "all"]);
         watch.stderr.until_says("A new consumer");
-        // It may not listen for signals yet, so how it ends is not told.
-        watch.signal(Signal::INT);
+        // It may not listen for signals yet, so how it ends is not told. Not INT, which is ignored under a shell that started the tests in the background.
+        watch.signal(Signal::TERM);
         watch.end();
     }
 
