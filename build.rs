@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use protox::prost::Message;
+
 const FILES: [&str; 9] = [
     "barista/admin/v1/admin_service.proto",
     "barista/analytics/v1/analytics_service.proto",
@@ -14,6 +16,17 @@ const FILES: [&str; 9] = [
     "opentelemetry/proto/collector/metrics/v1/metrics_service.proto",
     "opentelemetry/proto/collector/trace/v1/trace_service.proto",
 ];
+
+/// What reflection tells: all files, and the comments of ours. Those of the others are half of the whole, and each start would decode them.
+fn described(compiler: &protox::Compiler) -> Vec<u8> {
+    let mut set = compiler.file_descriptor_set();
+    for file in &mut set.file {
+        if !file.package().starts_with("barista.") {
+            file.source_code_info = None;
+        }
+    }
+    set.encode_to_vec()
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -31,10 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include_imports(true)
         .open_files(FILES)?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(
-        out.join("descriptor.bin"),
-        compiler.encode_file_descriptor_set(),
-    )?;
+    std::fs::write(out.join("descriptor.bin"), described(&compiler))?;
     let mut messages = tonic_prost_build::Config::new();
     // These were written for other generators: rustdoc takes parts of them for HTML.
     messages.disable_comments([".opentelemetry"]);
