@@ -15,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{Arguments, VERSION};
 use crate::config::{self, Config, ConfigError, Content};
 use crate::connection::{self, Door, Incoming};
-use crate::data_dir::{self, DataDir, DatabaseFile, DatabasePath};
-use crate::domain::admin::{WalLock, WalLockKind};
+use crate::data_dir::{self, DataDir, DatabaseFile};
 use crate::domain::analytics::Analytics;
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::consumer::LagLimits;
@@ -38,10 +37,12 @@ use crate::scrape::{Render, Scrape};
 use crate::shutdown::{Hangup, on_signals};
 use crate::socket::{BoundSocket, Place, Sockets, Wanted};
 use crate::store::sqlite::{
-    Databases, NOTIFICATIONS_FILE, Options, SqliteStore, SqliteTelemetry, Surroundings,
-    TELEMETRY_FILE,
+    Databases, NOTIFICATIONS_FILE, SqliteStore, SqliteTelemetry, TELEMETRY_FILE,
 };
 use crate::{notify, platform, telemetry};
+use stores::{options, telemetry_options};
+
+mod stores;
 
 /// How long all of a shutdown may take: the configured grace for calls, and what is left of this for closing the databases.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
@@ -51,10 +52,6 @@ const INSTANCE_CHECK: Duration = Duration::from_secs(2);
 const HINT_INTERVAL: Duration = Duration::from_millis(500);
 /// How long to wait before the log is watched again, when it could not be or was deleted.
 const HINT_RETRY: Duration = Duration::from_secs(5);
-/// How often the idle writer of the telemetry looks around.
-const TELEMETRY_POLL: Duration = Duration::from_secs(2);
-/// Bytes of a frame in a write-ahead log: a page and its header.
-const FRAME_BYTES: u64 = 4096 + 24;
 
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -527,65 +524,6 @@ async fn announce_writes(store: &SqliteStore, log: &Path) -> Infallible {
             Err(error) => tracing::debug!(%error, "writes to the log are not announced"),
         }
         tokio::time::sleep(HINT_RETRY).await;
-    }
-}
-
-/// Other programs only read the telemetry, so their commits need not be looked for.
-fn telemetry_options(config: &Config, data_dir: &DataDir) -> anyhow::Result<Options> {
-    let options = options(config, data_dir, TELEMETRY_FILE)?;
-    Ok(Options {
-        idle_poll: options.idle_poll.max(TELEMETRY_POLL),
-        ..options
-    })
-}
-
-fn options(config: &Config, data_dir: &DataDir, file: &str) -> anyhow::Result<Options> {
-    let path = data_dir.database(file)?;
-    let storage = &config.storage;
-    let truncate_frames = storage.truncate_bytes / FRAME_BYTES;
-    Ok(Options {
-        surroundings: Arc::new(surroundings(data_dir, &path)),
-        data_dir: data_dir.clone(),
-        path,
-        clock: Arc::new(SystemClock),
-        queue_capacity: storage.queue_capacity,
-        batch_writes: storage.batch_max_writes,
-        batch_bytes: storage.batch_max_bytes,
-        readers: storage.readers,
-        cache_kib: storage.cache_kib,
-        busy_timeout: storage.busy_timeout,
-        busy_attempts: storage.busy_attempts,
-        followed_poll: storage.foreign_poll,
-        idle_poll: storage.idle_poll,
-        look_interval: storage.file_check_interval,
-        checkpoint_frames: i64::from(storage.checkpoint_frames),
-        truncate_frames: i64::try_from(truncate_frames).unwrap_or(i64::MAX),
-        min_free_disk: storage.min_free_disk_bytes,
-    })
-}
-
-fn surroundings(data_dir: &DataDir, database: &DatabasePath) -> Surroundings {
-    let directory = data_dir.path().to_owned();
-    let shared_memory = database.path_of(DatabaseFile::SharedMemory);
-    Surroundings {
-        disk_available: Box::new(move || platform::available_bytes(&directory)),
-        wal_locks: Box::new(move || {
-            let holders = platform::wal_lock_holders(&shared_memory).unwrap_or_default();
-            holders.into_iter().map(wal_lock).collect()
-        }),
-    }
-}
-
-fn wal_lock(holder: platform::WalLockHolder) -> WalLock {
-    WalLock {
-        pid: i32::try_from(holder.pid).unwrap_or(0),
-        command: holder.command,
-        kind: match holder.kind {
-            platform::WalLockKind::Read => WalLockKind::Read,
-            platform::WalLockKind::Write => WalLockKind::Write,
-            platform::WalLockKind::Checkpoint => WalLockKind::Checkpoint,
-            platform::WalLockKind::Recover => WalLockKind::Recover,
-        },
     }
 }
 
